@@ -1,0 +1,128 @@
+"""How a table of the grid is made: columns declared once with type, unit, default and meaning.
+
+A table is a frozen dataclass of equally long numpy columns. Ids are the user's own strings; rows are integers,
+and every reference from one table to another is a row. Columns are read-only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridloom.core.errors import BadInput, UnknownId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+type Floats = NDArray[np.float64]
+type Rows = NDArray[np.int64]
+type Flags = NDArray[np.bool_]
+type Texts = NDArray[np.object_]
+
+
+def column(kind: str, unit: str, meaning: str, default: float | bool | str | None = None) -> Any:  # noqa: ANN401, FBT001 - a dataclass field may stand for any column type
+    """Declare a column.
+
+    Args:
+        kind: `text`, `float`, `row`, `int` or `flag`.
+        unit: Unit as shown to people, or an empty string.
+        meaning: One line for the reference.
+        default: Value of every row when the column is not given; without one the column is required.
+    """
+    meta = {"kind": kind, "unit": unit, "meaning": meaning, "default": default}
+    if default is None:
+        return field(metadata=meta)
+    return field(default=None, metadata=meta)
+
+
+_DTYPES: Mapping[str, Any] = {
+    "text": np.object_,
+    "float": np.float64,
+    "row": np.int64,
+    "int": np.int64,
+    "flag": np.bool_,
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Table:
+    """Base of all tables: an id column and whatever the subclass declares."""
+
+    id: Texts = column("text", "", "the user's own id, unique in its table")
+
+    def __post_init__(self) -> None:
+        """Bring each column to its type and length, and make it read-only."""
+        n = len(np.atleast_1d(np.asarray(self.id, dtype=object)))
+        for spec in fields(self):
+            object.__setattr__(self, spec.name, self._column(spec.name, spec.metadata, n))
+        twice = [id_ for id_, count in Counter(self.id.tolist()).items() if count > 1]
+        if twice:
+            message = f"{self.title()}: id {twice[0]!r} stands {self.id.tolist().count(twice[0])} times; ids must be unique"
+            raise BadInput(message)
+
+    def _column(self, name: str, meta: Mapping[str, Any], n: int) -> NDArray[Any]:
+        value = getattr(self, name)
+        dtype = _DTYPES[meta["kind"]]
+        if value is None:
+            value = np.full(n, meta["default"], dtype=dtype)
+        try:
+            array = np.array(value, dtype=dtype, ndmin=1)
+        except (TypeError, ValueError) as error:
+            message = f"{self.title()}: column {name} cannot be read as {meta['kind']}: {error}"
+            raise BadInput(message) from error
+        if array.shape != (n,):
+            message = f"{self.title()}: column {name} has {array.shape[0]} rows, id has {n}"
+            raise BadInput(message)
+        array.flags.writeable = False
+        return array
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.id)
+
+    @classmethod
+    def title(cls) -> str:
+        """Return the table's name as people read it."""
+        return cls.__name__
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return a table without rows."""
+        return cls(**{spec.name: [] for spec in fields(cls)})
+
+    @classmethod
+    def column_names(cls) -> tuple[str, ...]:
+        """Return the names of all columns, `id` first."""
+        return tuple(spec.name for spec in fields(cls))
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {id_: row for row, id_ in enumerate(self.id.tolist())}
+
+    def __contains__(self, id_: object) -> bool:
+        """Return whether `id_` is in the table."""
+        return id_ in self._row_of
+
+    def row(self, id_: str) -> int:
+        """Return the row of `id_`, or raise `UnknownId` naming near ids."""
+        try:
+            return self._row_of[id_]
+        except KeyError:
+            raise UnknownId(self.title().lower(), id_, self._row_of) from None
+
+    def rows(self, ids: Iterable[str]) -> Rows:
+        """Return the rows of `ids`, in their order."""
+        return np.fromiter((self.row(id_) for id_ in ids), dtype=np.int64)
+
+    def with_columns(self, **columns: Sequence[Any] | NDArray[Any]) -> Self:
+        """Return a copy with some columns replaced; the others are shared."""
+        return replace(self, **columns)
+
+    def take(self, rows: Rows | Flags) -> Self:
+        """Return a table of some `rows` (or of a mask); references are not renumbered."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in self.column_names()})
