@@ -1,0 +1,1 @@
+"""The live double of the grid: estimation, bad data, uncertainty, forks."""
