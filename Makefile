@@ -29,7 +29,7 @@ lint: dev ## format, lint, arrows between packages, types
 
 format: dev ## rewrite the sources in the house format
 	@$(BIN)/ruff format .
-	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff check --fix --quiet . || true
 
 bench: dev ## every figure that the README states (ARGS=--smoke for a short run)
 	@$(BIN)/python tools/run_benchmarks.py $(ARGS)
@@ -54,5 +54,8 @@ clean: ## remove what was built (the environment and downloads too)
 	rm -rf $(VENV) build dist site web/node_modules src/gridloom/control_room/static
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
-product dev:
-	@sh tools/bootstrap.sh $@
+dev: ## the environment with everything for tests, lint and docs
+	@sh tools/bootstrap.sh dev
+
+product:
+	@sh tools/bootstrap.sh product

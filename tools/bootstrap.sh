@@ -2,13 +2,14 @@
 # Makes the environment that everything else runs in.
 #   bootstrap.sh product   what running needs        bootstrap.sh dev   and what testing needs
 #   bootstrap.sh web       Node, for a machine without one, into the same environment
+#   bootstrap.sh python   prints the Python that it would take
 #   bootstrap.sh uv        prints the path of a uv, installing one into the environment if need be
 # Reads VENV (default .venv) and PYTHON (default: found). Does nothing, fast, when all is as the locks say.
 set -eu
 
 venv=${VENV:-.venv}
 state=$venv/.gridloom
-want=${1:?say product, dev, web or uv}
+want=${1:?say product, dev, web, python or uv}
 
 say() { echo "gridloom: $*" >&2; }
 
@@ -68,10 +69,12 @@ make_venv() {
         fi
         # Never delete a directory that is not an environment.
         [ -f "$venv/pyvenv.cfg" ] || { say "$venv is in the way and is no virtual environment."; return 1; }
-        say "making $venv anew for another Python"
-        rm -rf "$venv"
     fi
     python=$(find_python) || return 1
+    if [ -e "$venv" ]; then
+        say "$venv is of another Python; making it anew"
+        rm -rf "$venv"
+    fi
     say "making $venv with $python"
     if command -v uv >/dev/null 2>&1; then
         uv venv -q --python "$python" "$venv"
@@ -126,6 +129,9 @@ product | dev)
     install_locked sync "$lock"
     install_self
     echo "$want $product_sum $dev_sum" >"$state"
+    ;;
+python)
+    find_python
     ;;
 web)
     install_locked install requirements-web.lock

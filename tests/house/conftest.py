@@ -11,7 +11,7 @@ BUILT = {".git", ".venv", "node_modules", "static", "site", "dist", "build", "__
 
 def _project_files() -> list[Path]:
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        ["git", "ls-files", "-z"],
         cwd=ROOT,
         capture_output=True,
         check=False,
@@ -31,7 +31,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def project_files() -> list[Path]:
-    """Return every file of the project that git tracks or would track."""
+    """Return every file of the project that git tracks."""
     return _project_files()
 
 

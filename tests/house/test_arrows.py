@@ -12,7 +12,6 @@ HEAVY = {
     "duckdb",
     "lightsim2grid",
     "litestar",
-    "msgspec",
     "nats",
     "pandapower",
     "pandas",
