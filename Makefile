@@ -42,7 +42,7 @@ ui: product ## build the front end, when its sources changed
 	@$(BIN)/python tools/build_ui.py
 
 licences: dev ## the licence of everything that the locks name
-	@$(BIN)/python tools/licence_gate.py requirements.lock requirements-dev.lock
+	@$(BIN)/python tools/licence_gate.py requirements.lock requirements-dev.lock $(wildcard web/package-lock.json)
 
 lock: ## write the lock files anew from pyproject.toml (UPGRADE=1 takes newer versions)
 	@UV=`sh tools/bootstrap.sh uv` && \

@@ -89,7 +89,7 @@ def build(npm: list[str], state: str) -> bool:
     # Scripts of packages start `node` by name, so the one we chose must come first.
     path = os.pathsep.join([str(Path(npm[0]).parent), os.environ.get("PATH", "")])
     env = {**os.environ, "PATH": path, "npm_config_update_notifier": "false"}
-    locked = digest([WEB / "package.json", WEB / "package-lock.json"])
+    locked = digest(list(WEB.glob("package*.json")))
     if read(LOCK_STAMP) != locked:
         if subprocess.run(
             [*npm, "ci", "--no-audit", "--no-fund"], cwd=WEB, env=env, check=False

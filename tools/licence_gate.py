@@ -1,10 +1,11 @@
 """Refuse a lock file that names a package whose licence the product may not carry.
 
-Reads `NAME==VERSION` lines and the installed metadata of each package. A licence expression passes
-if one side of every OR, and both sides of every AND, is allowed. What the metadata leave open is
-decided in DECIDED, by hand.
+Of a Python lock it reads the names, and then the installed metadata of each package; an npm lock
+carries the licences itself. An expression passes if one side of every OR, and both sides of every
+AND, is allowed. What the metadata leave open is decided in DECIDED, by hand.
 """
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -97,28 +98,31 @@ def is_allowed(expression: str) -> bool:
     )
 
 
-def complaints(lock: Path) -> Iterator[str]:
-    """Yield one line for each package that may not stay."""
+def licences_of(lock: Path) -> Iterator[tuple[str, str]]:
+    """Yield each package of a lock with its licence."""
+    if lock.suffix == ".json":
+        for path, entry in json.loads(lock.read_text())["packages"].items():
+            if path:
+                licence = str(entry.get("license", "unknown")).removeprefix("(").removesuffix(")")
+                yield path.rpartition("node_modules/")[2], licence
+        return
     for name in locked_names(lock):
         try:
-            licence = licence_of(name)
+            yield name, licence_of(name)
         except metadata.PackageNotFoundError:
+            # A package for another system is never installed here, so its metadata are not either.
             if applies_here(lock, name):
-                yield f"{lock.name}: {name} is not installed; run `make dev`"
-            continue
-        if not is_allowed(licence):
-            yield f"{lock.name}: {name} is under {licence!r}"
+                yield name, "unknown: it is not installed; run `make dev`"
 
 
 def main() -> int:
     """Check each lock file named on the command line."""
-    locks = [Path(name) for name in sys.argv[1:]]
-    found = [line for lock in locks for line in complaints(lock)]
-    for line in found:
-        print(line)
-    count = len({name for lock in locks for name in locked_names(lock)})
-    print(f"licences: {count} packages, {len(found)} refused")
-    return 1 if found or not count else 0
+    seen = {pair for name in sys.argv[1:] for pair in licences_of(Path(name))}
+    refused = sorted((name, licence) for name, licence in seen if not is_allowed(licence))
+    for name, licence in refused:
+        print(f"{name}: {licence}")
+    print(f"licences: {len(seen)} packages, {len(refused)} refused")
+    return 1 if refused or not seen else 0
 
 
 if __name__ == "__main__":
