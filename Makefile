@@ -9,6 +9,8 @@ LOCK_FLAGS = --universal --generate-hashes --no-annotate --no-header --python-ve
 export VENV PYTHON
 
 .DEFAULT_GOAL := help
+# Two targets must not install into the same environment at once.
+.NOTPARALLEL:
 .PHONY: help run test lint format bench docs ui lock licences clean product dev
 
 help: ## list the targets
