@@ -1,0 +1,27 @@
+"""What must not be forgotten: the journal, the event path's ring, the ledger and the history of readings.
+
+Nothing here decides anything. What a kill and what a power cut may lose stands in docs/explanation/durability.md.
+"""
+
+from gridloom.store.chain import Entry, Head, VerifyResult
+from gridloom.store.drain import Drained, drain_ring
+from gridloom.store.journal import Draft, Journal
+from gridloom.store.journal_reader import JournalReader
+from gridloom.store.replay import Replayed, replay
+from gridloom.store.ring import Ring, RingReader, RingRecord
+
+__all__ = [
+    "Draft",
+    "Drained",
+    "Entry",
+    "Head",
+    "Journal",
+    "JournalReader",
+    "Replayed",
+    "Ring",
+    "RingReader",
+    "RingRecord",
+    "VerifyResult",
+    "drain_ring",
+    "replay",
+]
