@@ -7,20 +7,27 @@ from gridloom.store.chain import Entry, Head, VerifyResult
 from gridloom.store.drain import Drained, drain_ring
 from gridloom.store.journal import Draft, Journal
 from gridloom.store.journal_reader import JournalReader
+from gridloom.store.ledger import Account, Ledger, Posting, StatementLine, Transaction, Unit
 from gridloom.store.replay import Replayed, replay
 from gridloom.store.ring import Ring, RingReader, RingRecord
 
 __all__ = [
+    "Account",
     "Draft",
     "Drained",
     "Entry",
     "Head",
     "Journal",
     "JournalReader",
+    "Ledger",
+    "Posting",
     "Replayed",
     "Ring",
     "RingReader",
     "RingRecord",
+    "StatementLine",
+    "Transaction",
+    "Unit",
     "VerifyResult",
     "drain_ring",
     "replay",
