@@ -6,15 +6,20 @@ that it consumes) and becomes an injection of -5 MW in every solver. See docs/co
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from gridloom.core.errors import BadInput
 from gridloom.grid.tables import Flags, Floats, Rows, Table, Texts, column
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from gridloom.grid.topology import Wiring
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -277,4 +282,69 @@ class Grid:
 
     def with_positions(self, closed: Flags) -> Self:
         """Return a grid with all switch positions given, shape (switch,)."""
-        return replace(self, switches=self.switches.with_columns(closed=closed))
+        moved = replace(self, switches=self.switches.with_columns(closed=closed))
+        for name in _INDEPENDENT_OF_POSITIONS & self.__dict__.keys():
+            moved.__dict__[name] = self.__dict__[name]
+        return moved
+
+    @cached_property
+    def hash(self) -> str:
+        """Hash of everything but the switch positions, 64 hexadecimal digits."""
+        from gridloom.grid.identity import model_hash
+
+        return model_hash(self)
+
+    @property
+    def switch_hash(self) -> str:
+        """Hash of the model and its switch positions, 64 hexadecimal digits."""
+        from gridloom.grid.identity import state_hash
+
+        return state_hash(self)
+
+    @cached_property
+    def wiring(self) -> Wiring:
+        """The part of the topology that does not change while switches move."""
+        from gridloom.grid.topology import Wiring
+
+        return Wiring.of(self)
+
+    @cached_property
+    def _cell_paths(self) -> tuple[str, ...]:
+        return _paths(self.cells)
+
+    def cell_path(self, row: int) -> str:
+        """Return the path of the cell in `row` from the root, as dotted tokens for message subjects.
+
+        A token is the cell's id with everything but letters, digits, `_` and `-` replaced by `-`.
+        """
+        return self._cell_paths[row]
+
+
+_INDEPENDENT_OF_POSITIONS = {"hash", "wiring", "_cell_paths"}
+
+
+def _paths(cells: Cells) -> tuple[str, ...]:
+    """Return the dotted path of every cell; siblings whose tokens coincide get their row appended.
+
+    Raises:
+        BadInput: If the cells do not form a tree; the message names the cell.
+    """
+    tokens: list[str] = []
+    taken: set[tuple[int, str]] = set()
+    for row, id_ in enumerate(cells.id.tolist()):
+        token = re.sub(r"[^A-Za-z0-9_-]", "-", id_) or "-"
+        if (int(cells.parent[row]), token) in taken:
+            token = f"{token}-{row}"
+        taken.add((int(cells.parent[row]), token))
+        tokens.append(token)
+    paths: list[str] = []
+    for row in range(len(cells)):
+        path, at = [], row
+        while at >= 0:
+            if at >= len(cells) or len(path) > len(cells):
+                message = f"cell {cells.id[row]!r}: its parents form a circle or point outside the table"
+                raise BadInput(message)
+            path.append(tokens[at])
+            at = int(cells.parent[at])
+        paths.append(".".join(reversed(path)))
+    return tuple(paths)

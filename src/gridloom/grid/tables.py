@@ -120,8 +120,25 @@ class Table:
         return np.fromiter((self.row(id_) for id_ in ids), dtype=np.int64)
 
     def with_columns(self, **columns: Sequence[Any] | NDArray[Any]) -> Self:
-        """Return a copy with some columns replaced; the others are shared."""
-        return replace(self, **columns)
+        """Return a copy with some columns replaced; the others are shared.
+
+        Raises:
+            BadInput: If a column is unknown, has another length or cannot be read as its type.
+        """
+        specs = {spec.name: spec.metadata for spec in fields(self)}
+        unknown = sorted(columns.keys() - specs.keys())
+        if unknown:
+            message = f"{self.title()} has no column {unknown[0]!r}; it has {', '.join(specs)}"
+            raise BadInput(message)
+        if "id" in columns:
+            return replace(self, **columns)
+        # What did not change was checked before: a new switch position must not cost a new check of all ids.
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy.__dict__.update(columns)
+        for name in columns:
+            copy.__dict__[name] = copy._column(name, specs[name], len(self))
+        return copy
 
     def take(self, rows: Rows | Flags) -> Self:
         """Return a table of some `rows` (or of a mask); references are not renumbered."""
