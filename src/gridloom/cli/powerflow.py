@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from cyclopts import Parameter
@@ -72,3 +72,66 @@ def powerflow(
         _write(out, columns)
     emit(summary, as_json=json)
     return 0
+
+
+def _single(grid: Grid, result: PowerFlowResult) -> PowerFlowSummary:
+    return PowerFlowSummary(
+        converged=result.converged,
+        engine=result.engine,
+        buses=len(grid.buses),
+        scenarios=1,
+        loss_kw=result.loss_kw,
+        v_min_pu=result.v_min_pu,
+        v_max_pu=result.v_max_pu,
+        max_loading_pct=result.max_loading_pct,
+        solve_ms=result.solve_ms,
+    )
+
+
+def _many(grid: Grid, batch: BatchResult, scenarios: int) -> PowerFlowSummary:
+    import numpy as np  # noqa: PLC0415
+
+    done = batch.converged
+    loading = batch.loading_pct[done] if batch.loading_pct.size else np.empty(0)
+    return PowerFlowSummary(
+        converged=bool(done.all()),
+        engine=batch.engine,
+        buses=len(grid.buses),
+        scenarios=scenarios,
+        loss_kw=float(batch.loss_kw[done].mean()) if done.any() else float("nan"),
+        v_min_pu=float(np.nanmin(batch.v_pu[done])) if done.any() else float("nan"),
+        v_max_pu=float(np.nanmax(batch.v_pu[done])) if done.any() else float("nan"),
+        max_loading_pct=float(np.nanmax(loading)) if np.isfinite(loading).any() else float("nan"),
+        solve_ms=batch.solve_ms,
+    )
+
+
+def random_scenarios(grid: Grid, count: int, seed: int) -> OperatingPoint:
+    """Return `count` scenarios in which each load and generator lies between 20 and 120 % of what its table says."""
+    import numpy as np  # noqa: PLC0415
+
+    from gridloom.physics import OperatingPoint  # noqa: PLC0415
+
+    rng, base = np.random.default_rng(seed), OperatingPoint.of(grid)
+    load = rng.uniform(0.2, 1.2, (count, len(grid.loads)))
+    generation = rng.uniform(0.2, 1.2, (count, len(grid.generators)))
+    return OperatingPoint(
+        load_p_mw=base.load_p_mw * load,
+        load_q_mvar=base.load_q_mvar * load,
+        generator_p_mw=base.generator_p_mw * generation,
+        generator_q_mvar=base.generator_q_mvar * generation,
+        storage_p_mw=base.storage_p_mw,
+        storage_q_mvar=base.storage_q_mvar,
+        source_vm_pu=base.source_vm_pu,
+    )
+
+
+def _write(path: Path, columns: dict[str, Any]) -> None:
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        pq.write_table(pa.table(columns), path)
+    except OSError as error:
+        message = f"cannot write {path}: {error.strerror or error}"
+        raise BadInput(message) from None
