@@ -5,6 +5,7 @@ Nothing here decides anything. What a kill and what a power cut may lose stands 
 
 from gridloom.store.chain import Entry, Head, VerifyResult
 from gridloom.store.drain import Drained, drain_ring
+from gridloom.store.history import History, HistoryReader, Retention, Rows
 from gridloom.store.journal import Draft, Journal
 from gridloom.store.journal_reader import JournalReader
 from gridloom.store.ledger import Account, Ledger, Posting, StatementLine, Transaction, Unit
@@ -17,14 +18,18 @@ __all__ = [
     "Drained",
     "Entry",
     "Head",
+    "History",
+    "HistoryReader",
     "Journal",
     "JournalReader",
     "Ledger",
     "Posting",
     "Replayed",
+    "Retention",
     "Ring",
     "RingReader",
     "RingRecord",
+    "Rows",
     "StatementLine",
     "Transaction",
     "Unit",
