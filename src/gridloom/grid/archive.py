@@ -153,13 +153,17 @@ def _from_bytes(content: bytes, source: str) -> Imported:
         **tables,  # type: ignore[arg-type]  # the classes come from TABLES, name by name
     )
     if state_hash(grid) != manifest.hash:
-        message = f"{source}: its tables do not match the hash in its manifest; it was altered or damaged"
+        message = (
+            f"{source}: its tables do not match the hash in its manifest; it was altered or damaged"
+        )
         raise Malformed(message)
     return Imported(grid=grid, report=manifest.report or LossReport(source=source))
 
 
 def _manifest(archive: zipfile.ZipFile, members: dict[str, int], source: str) -> Manifest:
-    missing = [name for name in ("manifest.json", *(f"{t}.parquet" for t in TABLES)) if name not in members]
+    missing = [
+        name for name in ("manifest.json", *(f"{t}.parquet" for t in TABLES)) if name not in members
+    ]
     if missing:
         message = f"not a Gridloom file: {missing[0]} is not in it"
         raise Malformed(message)
@@ -219,7 +223,9 @@ def _to_arrow(table: Table) -> pa.Table:
         values = getattr(table, spec.name)
         try:
             # from_pandas=False keeps a NaN a NaN: it must not come back as "no value".
-            columns[spec.name] = pa.array(values, type=types[spec.metadata["kind"]], from_pandas=False)
+            columns[spec.name] = pa.array(
+                values, type=types[spec.metadata["kind"]], from_pandas=False
+            )
         except (pa.ArrowException, UnicodeEncodeError, TypeError) as error:
             message = f"{table.title()}: column {spec.name} cannot be stored: {error}"
             raise BadInput(message) from error

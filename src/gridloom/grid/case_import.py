@@ -81,10 +81,14 @@ def import_case(path: Path, *, limits: Path | None = None) -> Imported:
     if not case.vn_kv > 0.0:
         message = f"{path.name}: vn_kv is {case.vn_kv}; give the rated line-to-line voltage in kV"
         raise BadInput(message)
-    buses = Buses(id=[str(bus.id) for bus in case.buses], vn_kv=np.full(len(case.buses), case.vn_kv))
+    buses = Buses(
+        id=[str(bus.id) for bus in case.buses], vn_kv=np.full(len(case.buses), case.vn_kv)
+    )
     lines = _lines(case, buses)
     if limits is None:
-        log.add("branch", "*", "current limit", "the case names none, so no branch can be overloaded")
+        log.add(
+            "branch", "*", "current limit", "the case names none, so no branch can be overloaded"
+        )
     else:
         rules = _decode(limits, Restoration).rules
         buses, lines = _limited(buses, lines, rules, case.vn_kv)
@@ -125,13 +129,19 @@ def _lines(case: Case, buses: Buses) -> Lines:
 
 def _limited(buses: Buses, lines: Lines, rules: Rules, vn_kv: float) -> tuple[Buses, Lines]:
     if len(rules.line_limit_pu_1MVA) != len(lines):
-        message = f"the limits name {len(rules.line_limit_pu_1MVA)} branches, the case has {len(lines)}"
+        message = (
+            f"the limits name {len(rules.line_limit_pu_1MVA)} branches, the case has {len(lines)}"
+        )
         raise BadInput(message)
     rated_ka: Floats = np.array(rules.line_limit_pu_1MVA) / (SQRT3 * vn_kv)
-    return buses.with_columns(v_min_pu=np.full(len(buses), rules.vmin)), lines.with_columns(rated_ka=rated_ka)
+    return buses.with_columns(v_min_pu=np.full(len(buses), rules.vmin)), lines.with_columns(
+        rated_ka=rated_ka
+    )
 
 
-def _switches(case: Case, lines: Lines, sources: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Switches:
+def _switches(
+    case: Case, lines: Lines, sources: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> Switches:
     at = np.array([branch.switchable for branch in case.branches], dtype=np.bool_)
     rows = np.flatnonzero(at)
     from_source: Flags = np.isin(lines.from_bus[rows], sources)

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 _LEVEL_KINDS = {"EHV": "nation", "HV": "area", "MV": "substation", "LV": "neighbourhood"}
 
 
-def subnet_cells(
-    subnets: Texts, hv_subnets: Texts, lv_subnets: Texts
-) -> tuple[Cells, Rows]:
+def subnet_cells(subnets: Texts, hv_subnets: Texts, lv_subnets: Texts) -> tuple[Cells, Rows]:
     """Return the tree of cells and each bus's row in it, from SimBench's subnet names.
 
     A bus names its own subnet first and its feeder last (`MV3.101_LV4.301_Feeder1`). Feeders hang under their subnet,
@@ -103,7 +101,9 @@ def _kind(name: str) -> str:
 
 
 def _natural(name: str) -> tuple[object, ...]:
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name))
+    return tuple(
+        (0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name)
+    )
 
 
 def _parents_first(names: list[str], parent: dict[str, str]) -> list[str]:
@@ -139,9 +139,7 @@ def _substation_of_node(grid: Grid, at: Topology) -> Rows:
     from gridloom.grid.topology_kernel import group
 
     joins = _joins(grid.wiring, at, ("transformer", "transformer3w"))
-    cluster, _ = group(
-        np.ones(at.n_nodes, dtype=np.bool_), joins[:, 0].copy(), joins[:, 1].copy()
-    )
+    cluster, _ = group(np.ones(at.n_nodes, dtype=np.bool_), joins[:, 0].copy(), joins[:, 1].copy())
     source_nodes = at.node_of_bus[grid.wiring.source_bus]
     fed = np.unique(cluster[source_nodes[source_nodes >= 0]])
     number = np.full(at.n_nodes, -1, dtype=np.int64)

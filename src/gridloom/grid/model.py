@@ -27,7 +27,9 @@ class Cells(Table):
     """The tree of cells: nation > area > substation > feeder > neighbourhood."""
 
     parent: Rows = column("row", "", "row of the parent cell, -1 for the root", default=-1)
-    kind: Texts = column("text", "", "nation | area | substation | feeder | neighbourhood", default="feeder")
+    kind: Texts = column(
+        "text", "", "nation | area | substation | feeder | neighbourhood", default="feeder"
+    )
     name: Texts = column("text", "", "name for people", default="")
 
 
@@ -40,7 +42,9 @@ class Buses(Table):
     kind: Texts = column("text", "", "busbar | node | auxiliary", default="node")
     v_min_pu: Floats = column("float", "pu", "lowest allowed voltage", default=0.9)
     v_max_pu: Floats = column("float", "pu", "highest allowed voltage", default=1.1)
-    longitude_deg: Floats = column("float", "deg", "WGS 84 longitude or schematic x", default=np.nan)
+    longitude_deg: Floats = column(
+        "float", "deg", "WGS 84 longitude or schematic x", default=np.nan
+    )
     latitude_deg: Floats = column("float", "deg", "WGS 84 latitude or schematic y", default=np.nan)
     in_service: Flags = column("flag", "", "whether it is used", default=True)
 
@@ -58,9 +62,13 @@ class Lines(Table):
     r0_ohm: Floats = column("float", "ohm", "zero-sequence series resistance", default=np.nan)
     x0_ohm: Floats = column("float", "ohm", "zero-sequence series reactance", default=np.nan)
     b0_us: Floats = column("float", "uS", "zero-sequence shunt susceptance", default=np.nan)
-    rated_ka: Floats = column("float", "kA", "ampacity, derating and parallel systems included", default=np.nan)
+    rated_ka: Floats = column(
+        "float", "kA", "ampacity, derating and parallel systems included", default=np.nan
+    )
     length_km: Floats = column("float", "km", "length", default=np.nan)
-    parallel: Rows = column("int", "", "number of parallel systems contained in the impedance", default=1)
+    parallel: Rows = column(
+        "int", "", "number of parallel systems contained in the impedance", default=1
+    )
     kind: Texts = column("text", "", "cable | overhead | impedance", default="cable")
     type: Texts = column("text", "", "conductor type", default="")
     in_service: Flags = column("flag", "", "whether it is used", default=True)
@@ -87,7 +95,9 @@ class Transformers(Table):
     tap_max: Floats = column("float", "", "highest position", default=0.0)
     tap_step_pct: Floats = column("float", "%", "voltage per step", default=0.0)
     tap_step_deg: Floats = column("float", "deg", "phase shift per step", default=0.0)
-    tap_set_point_pu: Floats = column("float", "pu", "voltage that the tap changer holds on the low side", default=np.nan)
+    tap_set_point_pu: Floats = column(
+        "float", "pu", "voltage that the tap changer holds on the low side", default=np.nan
+    )
     vector_group: Texts = column("text", "", "IEC vector group, empty where unknown", default="")
     parallel: Rows = column("int", "", "number of parallel units", default=1)
     type: Texts = column("text", "", "type name", default="")
@@ -107,7 +117,9 @@ class Transformers3w(Table):
     vn_hv_kv: Floats = column("float", "kV", "rated voltage, high side")
     vn_mv_kv: Floats = column("float", "kV", "rated voltage, middle side")
     vn_lv_kv: Floats = column("float", "kV", "rated voltage, low side")
-    vk_hv_pct: Floats = column("float", "%", "short-circuit voltage high-middle, on the smaller of both ratings")
+    vk_hv_pct: Floats = column(
+        "float", "%", "short-circuit voltage high-middle, on the smaller of both ratings"
+    )
     vk_mv_pct: Floats = column("float", "%", "short-circuit voltage middle-low")
     vk_lv_pct: Floats = column("float", "%", "short-circuit voltage high-low")
     vkr_hv_pct: Floats = column("float", "%", "resistive part high-middle")
@@ -132,7 +144,9 @@ class Branches(Table):
 
     from_bus: Rows = column("row", "", "row in buses")
     to_bus: Rows = column("row", "", "row in buses")
-    r_pu: Floats = column("float", "pu", "series resistance on base_mva and the rated voltage of to_bus")
+    r_pu: Floats = column(
+        "float", "pu", "series resistance on base_mva and the rated voltage of to_bus"
+    )
     x_pu: Floats = column("float", "pu", "series reactance, same base")
     g_pu: Floats = column("float", "pu", "total shunt conductance, same base", default=0.0)
     b_pu: Floats = column("float", "pu", "total shunt susceptance, same base", default=0.0)
@@ -154,10 +168,14 @@ class Switches(Table):
     element_kind: Texts = column("text", "", "bus | line | transformer | transformer3w | branch")
     element: Rows = column("row", "", "row in the table of element_kind")
     closed: Flags = column("flag", "", "normal position", default=True)
-    kind: Texts = column("text", "", "breaker | load_break_switch | disconnector | fuse", default="load_break_switch")
+    kind: Texts = column(
+        "text", "", "breaker | load_break_switch | disconnector | fuse", default="load_break_switch"
+    )
     is_remote: Flags = column("flag", "", "whether it can be operated from afar", default=False)
     rated_ka: Floats = column("float", "kA", "rated current", default=np.nan)
-    in_service: Flags = column("flag", "", "whether it is used; a switch out of service counts as open", default=True)
+    in_service: Flags = column(
+        "flag", "", "whether it is used; a switch out of service counts as open", default=True
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -182,7 +200,9 @@ class Generators(Table):
     bus: Rows = column("row", "", "row in buses")
     p_mw: Floats = column("float", "MW", "active injection")
     q_mvar: Floats = column("float", "Mvar", "reactive injection", default=0.0)
-    vm_pu: Floats = column("float", "pu", "held voltage; without a number the unit is PQ", default=np.nan)
+    vm_pu: Floats = column(
+        "float", "pu", "held voltage; without a number the unit is PQ", default=np.nan
+    )
     sn_mva: Floats = column("float", "MVA", "rated power", default=np.nan)
     q_min_mvar: Floats = column("float", "Mvar", "lowest reactive injection", default=np.nan)
     q_max_mvar: Floats = column("float", "Mvar", "highest reactive injection", default=np.nan)
@@ -211,7 +231,9 @@ class Shunts(Table):
 
     bus: Rows = column("row", "", "row in buses")
     p_mw: Floats = column("float", "MW", "active consumption at 1 pu", default=0.0)
-    q_mvar: Floats = column("float", "Mvar", "reactive consumption at 1 pu; a capacitor is negative", default=0.0)
+    q_mvar: Floats = column(
+        "float", "Mvar", "reactive consumption at 1 pu; a capacitor is negative", default=0.0
+    )
     in_service: Flags = column("flag", "", "whether it is used", default=True)
 
 
@@ -222,7 +244,12 @@ class Sources(Table):
     bus: Rows = column("row", "", "row in buses")
     vm_pu: Floats = column("float", "pu", "held voltage", default=1.0)
     va_deg: Floats = column("float", "deg", "held angle", default=0.0)
-    sk_mva: Floats = column("float", "MVA", "short-circuit power, for fault studies; power flow treats it as stiff", default=np.nan)
+    sk_mva: Floats = column(
+        "float",
+        "MVA",
+        "short-circuit power, for fault studies; power flow treats it as stiff",
+        default=np.nan,
+    )
     rx: Floats = column("float", "", "R/X of the short-circuit impedance", default=0.1)
     in_service: Flags = column("flag", "", "whether it is used", default=True)
 
@@ -342,7 +369,9 @@ def _paths(cells: Cells) -> tuple[str, ...]:
         path, at = [], row
         while at >= 0:
             if at >= len(cells) or len(path) > len(cells):
-                message = f"cell {cells.id[row]!r}: its parents form a circle or point outside the table"
+                message = (
+                    f"cell {cells.id[row]!r}: its parents form a circle or point outside the table"
+                )
                 raise BadInput(message)
             path.append(tokens[at])
             at = int(cells.parent[at])

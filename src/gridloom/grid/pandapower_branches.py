@@ -75,7 +75,12 @@ def transformers_of(net: Any, index: pd.Index[Any], log: LossLog) -> Transformer
             log.add("trafo", ids[row], f"leakage {side}", words)
     for column in ("vk0_percent", "mag0_percent"):
         if trafo.has(column) and np.isfinite(trafo.floats(column)).any():
-            log.add("trafo", "*", column, "zero-sequence data are not carried; only balanced studies are possible")
+            log.add(
+                "trafo",
+                "*",
+                column,
+                "zero-sequence data are not carried; only balanced studies are possible",
+            )
     return Transformers(
         id=ids,
         hv_bus=trafo.rows("hv_bus", index, "bus"),
@@ -132,7 +137,9 @@ def _taps(trafo: Columns, ids: Texts, log: LossLog) -> _Taps:
     pos = np.where(np.isnan(pos), neutral, pos)
     step_pct, step_deg = trafo.floats("tap_step_percent", 0.0), trafo.floats("tap_step_degree", 0.0)
     typed = trafo.has("tap_changer_type")
-    changer = trafo.texts("tap_changer_type") if typed else np.full(len(trafo), "Ratio", dtype=object)
+    changer = (
+        trafo.texts("tap_changer_type") if typed else np.full(len(trafo), "Ratio", dtype=object)
+    )
     added = (changer == "Ratio") | (changer == "Symmetrical")
     ideal = changer == "Ideal"
     dead = ~added & ~ideal
@@ -144,8 +151,14 @@ def _taps(trafo: Columns, ids: Texts, log: LossLog) -> _Taps:
         )
         log.add("trafo", ids[row], "tap position", words)
     pos = np.where(dead, neutral, pos)
-    frozen = (added & (step_deg != 0.0) & (step_pct != 0.0)) | (ideal & (step_deg == 0.0) & (step_pct != 0.0))
-    hv, lv, shift = trafo.floats("vn_hv_kv"), trafo.floats("vn_lv_kv"), trafo.floats("shift_degree", 0.0)
+    frozen = (added & (step_deg != 0.0) & (step_pct != 0.0)) | (
+        ideal & (step_deg == 0.0) & (step_pct != 0.0)
+    )
+    hv, lv, shift = (
+        trafo.floats("vn_hv_kv"),
+        trafo.floats("vn_lv_kv"),
+        trafo.floats("shift_degree", 0.0),
+    )
     _freeze(hv, lv, shift, side, np.where(frozen, pos - neutral, 0.0), (step_pct, step_deg), ideal)
     for row in np.flatnonzero(frozen).tolist():
         words = f"it turns the voltage at an angle; frozen at position {pos[row]:g}, its effect kept in ratio and shift"
@@ -153,7 +166,12 @@ def _taps(trafo: Columns, ids: Texts, log: LossLog) -> _Taps:
     if trafo.has("tap2_pos"):
         _freeze_second(trafo, hv, lv, shift, ids, log)
     for row in np.flatnonzero(trafo.flags("tap_dependency_table", default=False)).tolist():
-        log.add("trafo", ids[row], "tap table", "ratio and impedance by table are not carried; the nominal ones are used")
+        log.add(
+            "trafo",
+            ids[row],
+            "tap table",
+            "ratio and impedance by table are not carried; the nominal ones are used",
+        )
     return _Taps(
         vn_hv_kv=hv,
         vn_lv_kv=lv,
@@ -167,7 +185,13 @@ def _taps(trafo: Columns, ids: Texts, log: LossLog) -> _Taps:
 
 
 def _freeze(
-    hv: Floats, lv: Floats, shift: Floats, side: Texts, steps: Floats, step: tuple[Floats, Floats], ideal: Flags
+    hv: Floats,
+    lv: Floats,
+    shift: Floats,
+    side: Texts,
+    steps: Floats,
+    step: tuple[Floats, Floats],
+    ideal: Flags,
 ) -> None:
     """Put the effect of `steps` into rated voltages and shift, in place, as pandapower computes it."""
     step_pct, step_deg = step
@@ -182,20 +206,31 @@ def _freeze(
         vn[turned] = np.abs(vn + added)[turned]
 
 
-def _freeze_second(trafo: Columns, hv: Floats, lv: Floats, shift: Floats, ids: Texts, log: LossLog) -> None:
+def _freeze_second(
+    trafo: Columns, hv: Floats, lv: Floats, shift: Floats, ids: Texts, log: LossLog
+) -> None:
     steps = trafo.floats("tap2_pos") - trafo.floats("tap2_neutral", 0.0)
     changer = trafo.texts("tap2_changer_type")
-    active = np.isin(changer, ["Ratio", "Symmetrical", "Ideal"]) & np.isfinite(steps) & (steps != 0.0)
+    active = (
+        np.isin(changer, ["Ratio", "Symmetrical", "Ideal"]) & np.isfinite(steps) & (steps != 0.0)
+    )
     if not active.any():
         return
     step = (trafo.floats("tap2_step_percent", 0.0), trafo.floats("tap2_step_degree", 0.0))
     side = np.where(trafo.texts("tap2_side") == "lv", "lv", "hv").astype(object)
     ideal = changer == "Ideal"
     by_angle = ideal & (step[1] != 0.0)
-    shift[active & by_angle] += np.where(side == "hv", 1.0, -1.0)[active & by_angle] * (steps * step[1])[active & by_angle]
+    shift[active & by_angle] += (
+        np.where(side == "hv", 1.0, -1.0)[active & by_angle] * (steps * step[1])[active & by_angle]
+    )
     _freeze(hv, lv, shift, side, np.where(active & ~by_angle, steps, 0.0), step, ideal)
     for row in np.flatnonzero(active).tolist():
-        log.add("trafo", ids[row], "second tap changer", "frozen at its position, its effect kept in ratio and shift")
+        log.add(
+            "trafo",
+            ids[row],
+            "second tap changer",
+            "frozen at its position, its effect kept in ratio and shift",
+        )
 
 
 def transformers3w_of(net: Any, index: pd.Index[Any], log: LossLog) -> Transformers3w:  # noqa: ANN401 - as above
@@ -208,7 +243,11 @@ def transformers3w_of(net: Any, index: pd.Index[Any], log: LossLog) -> Transform
     pos = trafo.floats("tap_pos")
     pos = np.where(np.isnan(pos), neutral, pos)
     changer = trafo.texts("tap_changer_type")
-    works = np.isin(changer, ["Ratio", "Symmetrical"]) if trafo.has("tap_changer_type") else np.full(len(trafo), fill_value=True)
+    works = (
+        np.isin(changer, ["Ratio", "Symmetrical"])
+        if trafo.has("tap_changer_type")
+        else np.full(len(trafo), fill_value=True)
+    )
     turned = works & (trafo.floats("tap_step_degree", 0.0) != 0.0)
     star = trafo.flags("tap_at_star_point", default=False)
     for row in np.flatnonzero((pos != neutral) & (~works | turned | star)).tolist():
@@ -233,7 +272,9 @@ def transformers3w_of(net: Any, index: pd.Index[Any], log: LossLog) -> Transform
         i0_pct=trafo.floats("i0_percent", 0.0),
         shift_mv_deg=trafo.floats("shift_mv_degree", 0.0),
         shift_lv_deg=trafo.floats("shift_lv_degree", 0.0),
-        tap_side=np.where(trafo.texts("tap_side") == "", "hv", trafo.texts("tap_side")).astype(object),
+        tap_side=np.where(trafo.texts("tap_side") == "", "hv", trafo.texts("tap_side")).astype(
+            object
+        ),
         tap_pos=np.where(works, pos, neutral),
         tap_neutral=neutral,
         tap_min=trafo.floats("tap_min", 0.0),
@@ -264,12 +305,27 @@ def branches_of(net: Any, index: pd.Index[Any], vn_kv: Floats, log: LossLog) -> 
         in_service=in_service,
     )
     joined = {
-        name: np.concatenate([getattr(branches, name), getattr(ward, name)]) for name in Branches.column_names()
+        name: np.concatenate([getattr(branches, name), getattr(ward, name)])
+        for name in Branches.column_names()
     }
-    machines = Generators(id=ids, bus=inner, p_mw=np.zeros(len(ids)), vm_pu=xward.floats("vm_pu", 1.0), in_service=in_service)
-    log.add("xward", "*", "form", f"{len(ids)} extended wards became a load, a shunt and a voltage behind an impedance")
+    machines = Generators(
+        id=ids,
+        bus=inner,
+        p_mw=np.zeros(len(ids)),
+        vm_pu=xward.floats("vm_pu", 1.0),
+        in_service=in_service,
+    )
+    log.add(
+        "xward",
+        "*",
+        "form",
+        f"{len(ids)} extended wards became a load, a shunt and a voltage behind an impedance",
+    )
     return ExtraBranches(
-        Branches(**joined), [(id_, int(row)) for id_, row in zip(ids, bus, strict=True)], machines, shunts
+        Branches(**joined),
+        [(id_, int(row)) for id_, row in zip(ids, bus, strict=True)],
+        machines,
+        shunts,
     )
 
 
@@ -278,10 +334,16 @@ def _impedances(table: Columns, index: pd.Index[Any], log: LossLog) -> tuple[Bra
         return Branches.empty(), Shunts.empty()
     ids, sn_mva = table.ids(), table.floats("sn_mva", 1.0)
     r, x = table.floats("rft_pu"), table.floats("xft_pu")
-    for row in np.flatnonzero((r != table.floats("rtf_pu")) | (x != table.floats("xtf_pu"))).tolist():
-        words = "its impedance differs by direction; the one seen from the first bus is used both ways"
+    for row in np.flatnonzero(
+        (r != table.floats("rtf_pu")) | (x != table.floats("xtf_pu"))
+    ).tolist():
+        words = (
+            "its impedance differs by direction; the one seen from the first bus is used both ways"
+        )
         log.add("impedance", ids[row], "direction", words)
-    g_from, b_from, g_to, b_to = (table.floats(f"{part}_pu", 0.0) * sn_mva for part in ("gf", "bf", "gt", "bt"))
+    g_from, b_from, g_to, b_to = (
+        table.floats(f"{part}_pu", 0.0) * sn_mva for part in ("gf", "bf", "gt", "bt")
+    )
     to_bus = table.rows("to_bus", index, "bus")
     in_service = table.flags("in_service", default=True)
     branches = Branches(
@@ -298,7 +360,12 @@ def _impedances(table: Columns, index: pd.Index[Any], log: LossLog) -> tuple[Bra
     )
     uneven = (g_from != g_to) | (b_from != b_to)
     for id_ in ids[uneven].tolist():
-        log.add("impedance", id_, "uneven shunts", "the difference between its ends became a shunt at the second bus")
+        log.add(
+            "impedance",
+            id_,
+            "uneven shunts",
+            "the difference between its ends became a shunt at the second bus",
+        )
     shunts = Shunts(
         id=[f"impedance:{id_}" for id_ in ids[uneven].tolist()],
         bus=to_bus[uneven],

@@ -17,7 +17,12 @@ from gridloom.core.errors import Malformed, UnknownId
 from gridloom.grid.cells import derive_cells
 from gridloom.grid.loading import read_text
 from gridloom.grid.model import Buses, Cells, Grid, Switches
-from gridloom.grid.pandapower_branches import branches_of, lines_of, transformers3w_of, transformers_of
+from gridloom.grid.pandapower_branches import (
+    branches_of,
+    lines_of,
+    transformers3w_of,
+    transformers_of,
+)
 from gridloom.grid.pandapower_devices import devices_of
 from gridloom.grid.pandapower_frames import Columns, columns_of, places
 from gridloom.grid.report import Imported, LossLog
@@ -42,7 +47,16 @@ FOREIGN_ERRORS = (
     ValueError,
 )
 """What pandapower may raise on a file that it did not write."""
-_TRUSTED_MODULES = ("pandapower", "pandas", "numpy", "networkx", "builtins", "shapely", "geopandas", "simbench")
+_TRUSTED_MODULES = (
+    "pandapower",
+    "pandas",
+    "numpy",
+    "networkx",
+    "builtins",
+    "shapely",
+    "geopandas",
+    "simbench",
+)
 _TAKEN = {
     "bus", "line", "trafo", "trafo3w", "impedance", "switch", "load", "sgen", "gen", "storage", "shunt",
     "ext_grid", "ward", "xward", "motor", "dcline", "asymmetric_load", "asymmetric_sgen",
@@ -138,7 +152,9 @@ def _joined[T](table: T, more: T) -> T:
     return type(table)(**columns)
 
 
-def _buses(bus: Columns, vn_kv: Floats, cells: tuple[Cells, Rows] | None, aux: list[tuple[str, int]]) -> Buses:
+def _buses(
+    bus: Columns, vn_kv: Floats, cells: tuple[Cells, Rows] | None, aux: list[tuple[str, int]]
+) -> Buses:
     kinds = {"b": "busbar", "db": "busbar", "auxiliary": "auxiliary"}
     x, y = places(bus)
     buses = Buses(
@@ -156,7 +172,9 @@ def _buses(bus: Columns, vn_kv: Floats, cells: tuple[Cells, Rows] | None, aux: l
         return buses
     rows = np.array([row for _, row in aux], dtype=np.int64)
     inner = buses.with_columns(id=[f"bus:{id_}" for id_ in buses.id]).take(rows)
-    return _joined(buses, inner.with_columns(id=[id_ for id_, _ in aux], kind=["auxiliary"] * len(aux)))
+    return _joined(
+        buses, inner.with_columns(id=[id_ for id_, _ in aux], kind=["auxiliary"] * len(aux))
+    )
 
 
 def _limit(values: Floats, default: float) -> Floats:
@@ -180,7 +198,10 @@ def _switches(net: Any, index: pd.Index[Any], vn_kv: Floats, log: LossLog) -> Sw
         element[at] = table.where(at).rows("element", frame.index, target)
     bus = table.rows("bus", index, "bus")
     codes = table.texts("type")
-    kind = np.array([_SWITCH_KINDS.get(code.upper(), "load_break_switch") for code in codes.tolist()], dtype=object)
+    kind = np.array(
+        [_SWITCH_KINDS.get(code.upper(), "load_break_switch") for code in codes.tolist()],
+        dtype=object,
+    )
     if (impedance := table.floats("z_ohm", 0.0) > 0.0).any():
         words = f"{int(impedance.sum())} switches carry an impedance; here a closed switch has none"
         log.add("switch", ", ".join(ids[impedance][:5].tolist()), "impedance", words)
@@ -202,14 +223,20 @@ def _note_the_rest(net: Any, log: LossLog) -> None:  # noqa: ANN401 - as above
 
     for name in sorted(net.keys()):
         table = net[name]
-        if name.startswith(("res_", "_")) or name in _TAKEN | _SILENT or not isinstance(table, pd.DataFrame):
+        if (
+            name.startswith(("res_", "_"))
+            or name in _TAKEN | _SILENT
+            or not isinstance(table, pd.DataFrame)
+        ):
             continue
         if not len(table):
             continue
         words = {
             "measurement": "measurements are placed anew by Gridloom's instruments",
             "controller": "controllers act in time; a grid holds what is there, so taps and set points stand still",
-        }.get(name, "this kind of equipment has no place in a grid here and takes no part in results")
+        }.get(
+            name, "this kind of equipment has no place in a grid here and takes no part in results"
+        )
         log.add(name, "*", f"{len(table)} rows", words)
 
 

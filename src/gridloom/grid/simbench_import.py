@@ -41,13 +41,15 @@ def import_simbench(code: str) -> Imported:
             return read_with_report(cached)
         except (Malformed, Unavailable) as error:
             _LOG.warning("cache_unreadable path=%s error=%s", cached, error)
-    imported = _import(code)
+    net = simbench_net(code)
+    imported = _import(net, code)
     if cached is not None:
         try:
             cached.parent.mkdir(parents=True, exist_ok=True)
             save(imported.grid, cached, report=imported.report)
         except (OSError, Unavailable) as error:
             _LOG.warning("cache_not_written path=%s error=%s", cached, error)
+        _keep_profiles(net, code)
     return imported
 
 
@@ -82,10 +84,18 @@ def simbench_net(code: str) -> Any:  # noqa: ANN401 - pandapower nets carry no t
         return simbench.get_simbench_net(code)
 
 
-def _import(code: str) -> Imported:
+def _keep_profiles(net: Any, code: str) -> None:  # noqa: ANN401 - pandapower nets carry no types
+    """Keep the year of profiles too: the loader has just read it, and reading it again would take as long."""
+    from gridloom.grid.profiles import table_of_net, write_table
+
+    path = cache_path(code, ".profiles.parquet")
+    if path is not None and not path.exists():
+        write_table(table_of_net(net), path)
+
+
+def _import(net: Any, code: str) -> Imported:  # noqa: ANN401 - as above
     from gridloom.grid.pandapower_import import import_net
 
-    net = simbench_net(code)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return import_net(

@@ -40,6 +40,11 @@ def column(kind: str, unit: str, meaning: str, default: float | bool | str | Non
     return field(default=None, metadata=meta)
 
 
+def texts(values: Iterable[str]) -> Texts:
+    """Return a column of texts."""
+    return np.array(list(values), dtype=object)
+
+
 _DTYPES: Mapping[str, Any] = {
     "text": np.object_,
     "float": np.float64,

@@ -97,7 +97,11 @@ class Wiring:
         coupler = np.flatnonzero(kinds == "bus")
         _check_rows("switches", grid.switches.id, grid.switches.bus, len(grid.buses), "bus")
         _check_rows(
-            "switches", grid.switches.id[coupler], grid.switches.element[coupler], len(grid.buses), "bus"
+            "switches",
+            grid.switches.id[coupler],
+            grid.switches.element[coupler],
+            len(grid.buses),
+            "bus",
         )
         _check_rows("sources", grid.sources.id, grid.sources.bus, len(grid.buses), "bus")
         return cls(
@@ -178,7 +182,9 @@ def _check_rows(table: str, ids: NDArray[np.object_], rows: Rows, n: int, what: 
     outside = np.flatnonzero((rows < 0) | (rows >= n))
     if outside.size:
         row = int(outside[0])
-        raise BadInput(f"{table} {ids[row]!r}: {what} row {rows[row]} is not among the {n} rows there")
+        raise BadInput(
+            f"{table} {ids[row]!r}: {what} row {rows[row]} is not among the {n} rows there"
+        )
 
 
 def _pairs(nodes: Rows, closed: Flags) -> Rows:
