@@ -95,14 +95,22 @@ class Basis:
         """Return the feeders that carry a live section, up to the source."""
         return {int(self.feeder_of[at]) for at in self.feeding.path_up(self.sections, section)}
 
-    def check(self, positions: Flags, feeders: set[int], sections: frozenset[int]) -> Findings:
-        """Solve the reduced grid at `positions`, shape (switch,), and look at these feeders and sections."""
+    def check(
+        self, positions: Flags, feeders: set[int], sections: frozenset[int]
+    ) -> tuple[Findings, Findings]:
+        """Solve the reduced grid at `positions`, shape (switch,).
+
+        Returns:
+            What is worst in the whole grid, since feeders share a transformer, and what is worst in these feeders
+            and sections, which tells one candidate from another.
+        """
         touched = np.isin(self.feeder_of, list(feeders))
         touched[list(sections)] = True
         touched = np.append(touched, False)
         buses, branches = self._places
         result = self.checker.solve(self.reduction.positions(positions), self.point)
-        return assess(result, self.limits, among=touched[buses], among_branches=touched[branches])
+        near = assess(result, self.limits, among=touched[buses], among_branches=touched[branches])
+        return assess(result, self.limits), near
 
 
 class PlanningBase:

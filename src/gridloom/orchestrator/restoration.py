@@ -9,7 +9,7 @@ plan says which limit each tie would break.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gridloom.core.plans import Plan, Rank
 
@@ -34,6 +34,14 @@ class Restored:
     by: Candidate
 
 
+class Trial(NamedTuple):
+    """A candidate and what AC power flow says of it."""
+
+    candidate: Candidate
+    all: Findings
+    near: Findings
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Decision:
     """What the search decided for one outage."""
@@ -42,7 +50,7 @@ class Decision:
     restored: tuple[Restored, ...]
     left_dead: tuple[Part, ...]
     findings: Findings | None
-    """The AC check of the final state, touched feeders only; None where nothing is closed."""
+    """What is worst in the touched feeders in the final state; None where nothing is closed."""
     alternatives: tuple[str, ...]
     ac_checks: int
 
@@ -163,7 +171,7 @@ class RestorationAgent:
                 notes.extend(_why_lost(basis, tried, best))
                 if best is None:
                     continue
-                found, findings = best
+                found, findings = best.candidate, best.near
                 closed[list(found.switches)] = True
                 alive |= part.sections | found.through
                 restored.append(Restored(part=part, by=found))
@@ -186,9 +194,9 @@ class RestorationAgent:
         closed: Flags,
         alive: set[int],
         restored: list[Restored],
-    ) -> tuple[tuple[Candidate, Findings] | None, list[tuple[Candidate, Findings]]]:
+    ) -> tuple[Trial | None, list[Trial]]:
         """Return the best candidate that keeps every limit, and everything that was tried."""
-        tried: list[tuple[Candidate, Findings]] = []
+        tried: list[Trial] = []
         for candidate in candidates(basis, outage, part, alive):
             after = closed.copy()
             after[list(candidate.switches)] = True
@@ -196,11 +204,11 @@ class RestorationAgent:
                 feeder for done in restored for feeder in basis.feeders_of(done.by.lands_on)
             }
             sections = part.sections.union(*(done.part.sections for done in restored))
-            tried.append((candidate, basis.check(after, touched, sections)))
-            if candidate.is_head and tried[-1][1].passed:
+            tried.append(Trial(candidate, *basis.check(after, touched, sections)))
+            if candidate.is_head and tried[-1].all.passed:
                 # The way it was fed before: nothing else can load the grid less.
                 break
-        good = [entry for entry in tried if entry[1].passed]
+        good = [trial for trial in tried if trial.all.passed]
         return min(good, key=_badness, default=None), tried
 
 
@@ -220,22 +228,22 @@ def plan_id(number: int) -> str:
     return f"restore-{number:x}"
 
 
-def _badness(entry: tuple[Candidate, Findings]) -> tuple[bool, int, float]:
-    candidate, findings = entry
+def _badness(trial: Trial) -> tuple[bool, int, float]:
     # Equal service everywhere: fewest operations, then the most room on the most loaded element.
-    return (not candidate.is_head, len(candidate.switches), -findings.loading.margin)
+    return (
+        not trial.candidate.is_head,
+        len(trial.candidate.switches),
+        -trial.near.loading.margin,
+    )
 
 
-def _why_lost(
-    basis: PlanningBase.Basis,
-    tried: list[tuple[Candidate, Findings]],
-    best: tuple[Candidate, Findings] | None,
-) -> list[str]:
+def _why_lost(basis: PlanningBase.Basis, tried: list[Trial], best: Trial | None) -> list[str]:
     words = []
-    for candidate, findings in tried:
-        if best is not None and candidate is best[0]:
+    for trial in tried:
+        if trial is best:
             continue
-        name = " and ".join(str(basis.grid.switches.id[row]) for row in candidate.switches)
-        reason = findings.why_not() or f"leaves less room: {findings.loading.value:.0f} % on {findings.loading.where}"
+        name = " and ".join(str(basis.grid.switches.id[row]) for row in trial.candidate.switches)
+        loading = trial.near.loading
+        reason = trial.all.why_not() or f"leaves less room: {loading.value:.0f} % on {loading.where}"
         words.append(f"close {name}: {reason}")
     return words
