@@ -1,0 +1,177 @@
+"""The field as a process: a world, a bus, a clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import structlog
+
+from gridloom.core.clock import AcceleratedClock, Clock, RealClock
+from gridloom.core.errors import BadInput, Malformed
+from gridloom.core.units import NS_PER_S, ns_from_s
+from gridloom.field.options import FieldOptions
+from gridloom.field.shell import FIELD_SPEED, Shell, SpeedChange
+from gridloom.field.truth_log import write_whole
+from gridloom.field.world import World
+from gridloom.grid.model import Grid
+from gridloom.ioe.bus import Bus
+from gridloom.ioe.signing import Verifier
+
+log = structlog.get_logger(__name__)
+
+_LONGEST_SLEEP_S = 0.05
+_QUIET_S = 10.0
+"""An accelerated clock stays at 1x this long after the last event [s of grid time]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions:
+    """How a world is run as a process."""
+
+    clock: Literal["real", "accelerated"] = "real"
+    speed: float = 60.0
+    """Grid seconds per wall second of an accelerated clock."""
+    duration_s: float = 0.0
+    """Grid time to run [s]; 0 until told to stop."""
+    public_key: Path | None = None
+    """Key that commands must be signed with; without one every command is refused as forged."""
+    state_dir: Path | None = None
+    """Keeps the epoch and the devices' memory over a restart; None keeps neither."""
+
+
+async def serve(
+    bus: Bus,
+    grid: Grid,
+    options: FieldOptions,
+    settings: ServeOptions | None = None,
+    *,
+    stop: asyncio.Event | None = None,
+    ready: Callable[[World], None] | None = None,
+) -> World:
+    """Run a world on a bus until its duration is over or `stop` is set.
+
+    Args:
+        bus: Where it speaks.
+        grid: The grid as documented.
+        options: What the world is.
+        settings: How it is run.
+        stop: Ends the run.
+        ready: Called once, when the world answers requests.
+
+    Returns:
+        The world at its end, its truth log written.
+
+    Raises:
+        BadInput: The state directory holds something else than state.
+    """
+    settings = settings or ServeOptions()
+    state = _State(settings.state_dir)
+    options = replace(options, epoch=state.next_epoch(options.epoch))
+    verify = Verifier.from_file(settings.public_key).verify if settings.public_key else None
+    world = World(grid, options, verify=verify, keep=state.keep)
+    state.restore(world)
+    clock = _clock(settings, options.start_ns)
+    shell = Shell(world, bus, clock)
+    await shell.attach()
+    log.info("field_ready", grid=grid.name, seed=options.seed, epoch=options.epoch)
+    if ready is not None:
+        ready(world)
+    end_ns = options.start_ns + ns_from_s(settings.duration_s) if settings.duration_s else None
+    try:
+        await _run(shell, bus, clock, stop or asyncio.Event(), end_ns)
+    finally:
+        await shell.detach()
+    return world
+
+
+async def _run(
+    shell: Shell, bus: Bus, clock: Clock, stop: asyncio.Event, end_ns: int | None
+) -> None:
+    pace = _Pace(clock, bus, shell.world)
+    while not stop.is_set():
+        now_ns = clock.now_ns()
+        if end_ns is not None and now_ns >= end_ns:
+            await shell.step(end_ns)
+            return
+        await pace.follow(now_ns)
+        await shell.step(now_ns)
+        next_ns = shell.next_ns
+        wait_s = _LONGEST_SLEEP_S
+        if next_ns is not None:
+            wait_s = (next_ns - clock.now_ns()) / NS_PER_S / clock.speed
+        await asyncio.sleep(min(max(wait_s, 0.0), _LONGEST_SLEEP_S))
+
+
+class _Pace:
+    """Slows an accelerated clock down to 1x around events and says so on the bus."""
+
+    def __init__(self, clock: Clock, bus: Bus, world: World) -> None:
+        self._clock, self._bus, self._world = clock, bus, world
+        self._quiet_since_ns = world.now_ns - ns_from_s(_QUIET_S)
+        self._was_slow = False
+
+    async def follow(self, now_ns: int) -> None:
+        clock = self._clock
+        if not isinstance(clock, AcceleratedClock):
+            return
+        if self._world.is_eventful:
+            self._quiet_since_ns = now_ns
+        is_slow = now_ns - self._quiet_since_ns < ns_from_s(_QUIET_S)
+        if is_slow == self._was_slow:
+            return
+        self._was_slow = is_slow
+        if is_slow:
+            clock.slow_down()
+        else:
+            clock.speed_up()
+        change = SpeedChange(at_ns=clock.now_ns(), speed=clock.speed)
+        log.info("field_speed", speed=clock.speed)
+        await self._bus.publish(FIELD_SPEED, msgspec.json.encode(change))
+
+
+def _clock(settings: ServeOptions, start_ns: int) -> Clock:
+    if settings.clock == "accelerated":
+        return AcceleratedClock(start_ns, settings.speed)
+    return RealClock(start_ns)
+
+
+class _State:
+    """What a field keeps over its own restart."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+        if directory is not None:
+            directory.mkdir(parents=True, exist_ok=True)
+
+    def next_epoch(self, first: int) -> int:
+        """Return the epoch of this start and remember it."""
+        if self._directory is None:
+            return first
+        path = self._directory / "epoch"
+        try:
+            epoch = int(path.read_text()) + 1 if path.is_file() else first
+        except ValueError:
+            raise BadInput(f"{path} does not hold an epoch; remove it to start anew") from None
+        write_whole(path, str(epoch).encode())
+        return epoch
+
+    def keep(self, devices: bytes) -> None:
+        """Store the devices' memory."""
+        if self._directory is not None:
+            write_whole(self._directory / "devices.json", devices)
+
+    def restore(self, world: World) -> None:
+        """Give devices their memory back; a damaged one makes them refuse everything issued so far."""
+        path = self._directory / "devices.json" if self._directory is not None else None
+        if path is None or not path.is_file():
+            return
+        try:
+            world.devices.restore(path.read_bytes())
+        except Malformed as error:
+            log.warning("field_memory_damaged", error=str(error))
+            world.devices.forget_before(world.now_ns)

@@ -1,0 +1,299 @@
+"""The simulated world: everything behind the bus, without input or output of its own.
+
+`advance` moves time and returns the messages that the networks hand over, each with its moment; `receive` takes what
+came from the bus; `control` is the hand of people and tests. Equal seeds, options and calls give equal bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+
+import numpy as np
+
+from gridloom.core.errors import BadInput, Refused
+from gridloom.core.plans import Command
+from gridloom.core.units import NS_PER_S, ns_from_s
+from gridloom.field.agenda import Agenda, Turn
+from gridloom.field.announcements import Announcements
+from gridloom.field.control import ControlReply, ControlRequest
+from gridloom.field.demand import Demand
+from gridloom.field.devices import Devices, Keep, Verify
+from gridloom.field.events import Events
+from gridloom.field.fault_currents import FaultPlace
+from gridloom.field.faults import Fault
+from gridloom.field.options import FieldOptions
+from gridloom.field.outbox import Emission, Outbox
+from gridloom.field.plant import Plant, PlantRandomness
+from gridloom.field.probes import Probes
+from gridloom.field.telemetry import Telemetry
+from gridloom.field.truth import true_grid
+from gridloom.field.truth_log import TruthHeader, TruthLog
+from gridloom.grid.archive import table_to_bytes
+from gridloom.grid.instruments import place_instruments
+from gridloom.grid.model import Grid
+from gridloom.grid.profiles import Profiles, load_profiles
+from gridloom.ioe import subjects
+from gridloom.ioe.birth import Birth
+from gridloom.ioe.subjects import Lane
+
+_FROM_MV_KV, _TO_MV_KV = 1.0, 60.0
+
+
+class World:
+    """One simulated grid with its devices and their networks."""
+
+    def __init__(
+        self,
+        grid: Grid,
+        options: FieldOptions,
+        *,
+        verify: Verify | None = None,
+        keep: Keep | None = None,
+        profiles: Profiles | None = None,
+    ) -> None:
+        """Build the world and put it under voltage at `options.start_ns`.
+
+        Args:
+            grid: The grid as documented; the truth is drawn around it.
+            options: Everything that makes this world.
+            verify: Opens command envelopes; without it every command is taken as forged.
+            keep: Stores the devices' memory before an order is carried out.
+            profiles: The year; the grid's own by default.
+        """
+        chance = [
+            np.random.default_rng(one) for one in np.random.SeedSequence(options.seed).spawn(8)
+        ]
+        self.grid, self.options = grid, options
+        self.true_grid = true_grid(grid, chance[0], options.tolerances)
+        self.instruments = place_instruments(grid, rng=chance[1], mv_share=options.mv_share)
+        self.now_ns = options.start_ns
+        self.log = TruthLog(options.truth_dir, _header(grid, options))
+        self.agenda = Agenda()
+        self.outbox = Outbox(options.epoch, chance[2])
+        probes = Probes(self.true_grid, self.instruments)
+        profiles = load_profiles(grid) if profiles is None else profiles
+        self.plant = Plant(
+            self.true_grid,
+            self.instruments,
+            probes=probes,
+            demand=Demand(self.true_grid, profiles, chance[3], options.tolerances),
+            agenda=self.agenda,
+            log=self.log,
+            options=options,
+            chance=PlantRandomness(switchgear=chance[4], relays=chance[5]),
+            start_ns=options.start_ns,
+        )
+        self.telemetry = Telemetry(
+            self.instruments, self._paths(), probes, self.outbox, options.telemetry, chance[6]
+        )
+        self.events = Events(self.agenda, self.outbox)
+        self.plant.announce_to(
+            Announcements(
+                self.instruments, self.telemetry, self.plant.indicators, self.events, self.outbox
+            )
+        )
+        self.devices = Devices(
+            grid.switches,
+            self.instruments,
+            self.telemetry.of_kind("switch"),
+            self.plant,
+            self.outbox,
+            self.log,
+            verify or _refuse_all,
+            keep,
+        )
+        self._chance = chance[7]
+        self.faults = 0
+        """Faults so far."""
+        self._begin()
+
+    def _begin(self) -> None:
+        start_ns = self.options.start_ns
+        self.agenda.add(start_ns, self._tick, Turn.SOLVE)
+        switch_of = np.where(self.instruments.kind == "switch", self.instruments.element, -1)
+        closed = self.plant.switchgear.closed
+        self.telemetry.begin(self.agenda, start_ns, closed, switch_of.astype(np.int64))
+        for planned in self.options.faults:
+            place = FaultPlace(line=self.grid.lines.row(planned.line), fraction=planned.fraction)
+            self.agenda.add(start_ns + ns_from_s(planned.at_s), partial(self._break_planned, place))
+        window_s = np.sort(
+            self._chance.uniform(*self.options.fault_window_s, self.options.random_faults)
+        )
+        for at_s in window_s.tolist():
+            self.agenda.add(start_ns + ns_from_s(at_s), self._break_any)
+
+    def advance(self, to_ns: int) -> list[Emission]:
+        """Let the world go on until `to_ns`.
+
+        Returns:
+            What reaches the bus because of it, by due time; some of it is due later than `to_ns`.
+
+        Raises:
+            BadInput: `to_ns` lies in the past.
+        """
+        if to_ns < self.now_ns:
+            raise BadInput(f"the world cannot go back by {(self.now_ns - to_ns) / NS_PER_S} s")
+        self.agenda.run_until(to_ns)
+        self.now_ns = to_ns
+        return self.outbox.drain()
+
+    @property
+    def next_ns(self) -> int | None:
+        """When something happens next [ns]."""
+        return self.agenda.next_ns
+
+    @property
+    def is_eventful(self) -> bool:
+        """Whether protection is at work or a switch travels: an accelerated clock goes at 1x meanwhile."""
+        return self.plant.scheme.is_fed or self.plant.switchgear.is_any_moving
+
+    def receive(self, subject: str, data: bytes, now_ns: int) -> list[Emission]:
+        """Take a message from the bus at `now_ns`; what it causes comes back as from `advance`."""
+        emitted = self.advance(max(now_ns, self.now_ns))
+        lane, path = subjects.split(subject)
+        if lane == Lane.COMMAND:
+            self._receive_command(path, data)
+        elif lane == Lane.RECEIPT:
+            self.events.on_receipt(data, self.now_ns)
+        return emitted + self.outbox.drain()
+
+    def _receive_command(self, path: str, envelope: bytes) -> None:
+        gateway = self.devices.gateway(path)
+        if gateway is None:
+            self.log.command(self.now_ns, "", path, "", "no_such_cell", moved=False)
+            return
+        delay_ns = self.outbox.inbound_ns(gateway.name, gateway.link)
+        if delay_ns is not None:
+            self.agenda.add(
+                self.now_ns + delay_ns, lambda at: self.devices.take(path, envelope, at)
+            )
+
+    def birth(self, *, clock: str = "real", speed: float = 1.0) -> Birth:
+        """Return what this field says of itself."""
+        return Birth(
+            grid_hash=self.grid.hash,
+            grid_uri=self.options.grid_uri,
+            instruments=table_to_bytes(self.instruments),
+            epoch=self.options.epoch,
+            start_ns=self.options.start_ns,
+            clock=clock,
+            speed=speed,
+            gateways={one.name: one.path for one in self.telemetry.gateways},
+            positions=self.plant.switchgear.closed.astype(np.uint8).tobytes(),
+        )
+
+    def control(self, request: ControlRequest, now_ns: int) -> tuple[ControlReply, list[Emission]]:
+        """Do what a person or a test asks for; a wish that cannot be met is answered, not raised."""
+        emitted = self.advance(max(now_ns, self.now_ns))
+        fault_id = note = ""
+        try:
+            fault_id = self._do(request)
+        except BadInput as error:
+            note = str(error)
+        reply = ControlReply(
+            ok=not note,
+            note=note,
+            fault=fault_id,
+            at_ns=self.now_ns,
+            faults=self.faults,
+            customers_interrupted=self.plant.supply.interrupted,
+            customers_restored=self.plant.supply.restored,
+            readings=self.telemetry.readings,
+            messages_lost=self.outbox.lost,
+        )
+        return reply, emitted + self.outbox.drain()
+
+    def _do(self, request: ControlRequest) -> str:
+        match request.do:
+            case "inject":
+                place = FaultPlace(
+                    line=self.grid.lines.row(request.target),
+                    fraction=request.fraction,
+                    resistance_ohm=request.resistance_ohm,
+                )
+                return self._break(place, self.now_ns, request.repair_after_s).id
+            case "repair":
+                self.plant.scheme.repair(self.grid.lines.row(request.target), self.now_ns)
+            case "stick":
+                self.plant.switchgear.make_stick(self.grid.switches.row(request.target))
+            case "release":
+                self.plant.switchgear.release(self.grid.switches.row(request.target))
+            case "operate":
+                row = self.grid.switches.row(request.target)
+                if self.plant.move(row, self.now_ns, close=request.close) is None:
+                    raise BadInput(f"switch {request.target} is moving already")
+            case "cut_link":
+                self.outbox.cut(self._gateway(request.target))
+            case "mend_link":
+                self.outbox.mend(self._gateway(request.target))
+            case "status":
+                pass
+        return ""
+
+    def _gateway(self, name: str) -> str:
+        known = {one.name for one in self.telemetry.gateways}
+        if name not in known:
+            raise BadInput(f"no gateway {name!r}; there are {len(known)}, as in the birth")
+        return name
+
+    def _tick(self, now_ns: int) -> None:
+        self.plant.tick(now_ns)
+        self.agenda.add(now_ns + NS_PER_S, self._tick, Turn.SOLVE)
+
+    def _break(self, place: FaultPlace, now_ns: int, repair_after_s: float = 0.0) -> Fault:
+        fault = self.plant.scheme.inject(place, now_ns)
+        self.faults += 1
+        after_s = repair_after_s or self.options.repair_after_s
+        if after_s > 0.0:
+            self.agenda.add(now_ns + ns_from_s(after_s), lambda at: self._mend(place.line, at))
+        return fault
+
+    def _break_planned(self, place: FaultPlace, now_ns: int) -> None:
+        if place.line not in self.plant.scheme.active:
+            self._break(place, now_ns)
+
+    def _mend(self, line: int, now_ns: int) -> None:
+        if line in self.plant.scheme.active:
+            self.plant.scheme.repair(line, now_ns)
+
+    def _break_any(self, now_ns: int) -> None:
+        """Break a live medium-voltage line that has no fault yet."""
+        lines, vn_kv = self.grid.lines, self.grid.buses.vn_kv
+        is_mv = (vn_kv[lines.from_bus] > _FROM_MV_KV) & (vn_kv[lines.from_bus] < _TO_MV_KV)
+        topology = self.plant.electrics.topology
+        is_live = topology.line_closed.all(axis=1) & topology.is_energised[lines.from_bus]
+        broken = list(self.plant.scheme.active)
+        is_live[broken] = False
+        candidates = np.flatnonzero(is_mv & is_live)
+        if len(candidates):
+            line = int(self._chance.choice(candidates))
+            self._break(FaultPlace(line=line, fraction=self._chance.uniform(0.1, 0.9)), now_ns)
+
+    def _paths(self) -> dict[str, str]:
+        """Return the cell path of each gateway: that of its first instrument's cell."""
+        paths: dict[str, str] = {}
+        pairs = zip(self.instruments.gateway.tolist(), self.instruments.cell.tolist(), strict=True)
+        for name, cell in pairs:
+            paths.setdefault(name, self.grid.cell_path(cell))
+        return paths
+
+
+def _refuse_all(envelope: bytes) -> Command:
+    raise Refused(f"this field trusts no key; {len(envelope)} bytes refused")
+
+
+def _header(grid: Grid, options: FieldOptions) -> TruthHeader:
+    tolerances = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(options.tolerances).items()
+    }
+    return TruthHeader(
+        grid_name=grid.name,
+        grid_hash=grid.hash,
+        seed=options.seed,
+        epoch=options.epoch,
+        start_ns=options.start_ns,
+        tolerances=tolerances,
+        bus_vn_kv=grid.buses.vn_kv.tolist(),
+    )
