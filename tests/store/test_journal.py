@@ -62,7 +62,7 @@ def test_entries_come_back_in_order_with_their_bodies(journal_path: Path) -> Non
 def test_untouched_journal_verifies(journal_path: Path) -> None:
     result = JournalReader(journal_path).verify()
     assert (result.ok, result.n, result.first_bad, result.witnessed) == (True, 20, None, True)
-    assert result.head_hash == JournalReader(journal_path).head().hash
+    assert result.head_hash == JournalReader(journal_path).head.hash
 
 
 def test_same_entries_give_same_hashes_in_another_place_and_grouping(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_same_entries_give_same_hashes_in_another_place_and_grouping(tmp_path: P
         for number in range(20):
             journal.append("note", {"number": number}, 1000 + number)
             journal.commit()
-        assert journal.head == JournalReader(first).head()
+        assert journal.head == JournalReader(first).head
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_cut_off_end_with_a_forged_head_is_shown_by_the_seal(tmp_path: Path) -> 
 
 
 def test_rewritten_journal_is_shown_by_a_witness_elsewhere(tmp_path: Path) -> None:
-    genuine = JournalReader(filled(tmp_path / "a.db")).head()
+    genuine = JournalReader(filled(tmp_path / "a.db")).head
     with Journal(tmp_path / "b.db") as journal:
         for number in range(25):
             journal.append("note", {"number": number + 1}, 1000 + number)

@@ -21,7 +21,7 @@ from gridloom.store.chain import EMPTY, Entry, Head, VerifyResult, link
 from gridloom.store.errors import JournalDamaged, StoreFailed
 from gridloom.store.head import HeadFile, read_head
 from gridloom.store.journal_reader import JournalReader
-from gridloom.store.locks import WriterLock
+from gridloom.store.locks import WriterLock, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -86,6 +86,7 @@ class Journal:
             )
             self._head_file = HeadFile(_beside(self.path, ".head"), seal)
             self._head_file.write(self._committed)
+            sync_directory(self.path.parent)
         except BaseException:
             self._lock_file.release()
             raise

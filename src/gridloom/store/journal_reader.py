@@ -47,10 +47,11 @@ class JournalReader:
 
     def last(self, n: int) -> tuple[Entry, ...]:
         """Return the last `n` entries in order."""
-        return tuple(self.entries(self.head().sequence - n))
+        return tuple(self.entries(self.head.sequence - n))
 
+    @property
     def head(self) -> Head:
-        """Return the last durable entry's place and hash."""
+        """The last durable entry's place and hash, read anew each time."""
         last = self._entries("SELECT * FROM entry ORDER BY sequence DESC LIMIT 1", ())
         return Head(last[0].sequence, last[0].hash) if last else EMPTY
 

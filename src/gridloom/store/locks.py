@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class WriterLock:
-    """Holds `path` for this object until `release`; the file itself stays and names the holder."""
+    """Holds `path` for this object until `release`; the file itself stays and names the holder.
+
+    A child that is forked without exec shares the lock: start children by exec, as everything here does.
+    """
 
     def __init__(self, path: Path) -> None:
         """Take the lock at once.

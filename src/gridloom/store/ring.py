@@ -19,7 +19,7 @@ from zlib import crc32
 
 from gridloom.core.errors import BadInput
 from gridloom.store.errors import RingFull, RingMalformed, StoreFailed
-from gridloom.store.locks import WriterLock
+from gridloom.store.locks import WriterLock, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -275,6 +275,7 @@ def _create(path: Path, capacity: int, record_bytes: int) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(path)
+        sync_directory(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise StoreFailed(path, str(error)) from error
