@@ -254,7 +254,7 @@ def _from_arrow[T: Table](cls: type[T], arrow: pa.Table) -> T:
 
 
 def _column(cls: type[Table], name: str, kind: str, values: pa.ChunkedArray) -> Any:  # noqa: ANN401 - any column type
-    import pyarrow.types as types
+    from pyarrow import types
 
     fits = {
         "text": types.is_string,

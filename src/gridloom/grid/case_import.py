@@ -18,11 +18,12 @@ from gridloom.grid.loading import read_text
 from gridloom.grid.model import Buses, Grid, Lines, Loads, Sources, Switches
 from gridloom.grid.pandapower_devices import KW_PER_CUSTOMER, customers_behind
 from gridloom.grid.report import Imported, LossLog
+from gridloom.grid.tables import texts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gridloom.grid.tables import Flags, Floats
+    from gridloom.grid.tables import Flags, Floats, Rows
 
 
 class CaseBus(msgspec.Struct, frozen=True):
@@ -82,7 +83,7 @@ def import_case(path: Path, *, limits: Path | None = None) -> Imported:
         message = f"{path.name}: vn_kv is {case.vn_kv}; give the rated line-to-line voltage in kV"
         raise BadInput(message)
     buses = Buses(
-        id=[str(bus.id) for bus in case.buses], vn_kv=np.full(len(case.buses), case.vn_kv)
+        id=texts(str(bus.id) for bus in case.buses), vn_kv=np.full(len(case.buses), case.vn_kv)
     )
     lines = _lines(case, buses)
     if limits is None:
@@ -100,7 +101,7 @@ def import_case(path: Path, *, limits: Path | None = None) -> Imported:
         switches=_switches(case, lines, sources),
         loads=_loads(case, buses, log),
         sources=Sources(
-            id=[f"source {bus}" for bus in case.sources],
+            id=texts(f"source {bus}" for bus in case.sources),
             bus=sources,
             vm_pu=np.full(len(sources), case.v_source_pu),
         ),
@@ -118,12 +119,14 @@ def _decode[T](path: Path, kind: type[T]) -> T:
 
 def _lines(case: Case, buses: Buses) -> Lines:
     return Lines(
-        id=[str(branch.id) for branch in case.branches],
+        id=texts(str(branch.id) for branch in case.branches),
         from_bus=buses.rows(str(branch.f) for branch in case.branches),
         to_bus=buses.rows(str(branch.t) for branch in case.branches),
-        r_ohm=[branch.r_ohm for branch in case.branches],
-        x_ohm=[branch.x_ohm for branch in case.branches],
-        in_service=[branch.closed or branch.switchable for branch in case.branches],
+        r_ohm=np.array([branch.r_ohm for branch in case.branches], dtype=np.float64),
+        x_ohm=np.array([branch.x_ohm for branch in case.branches], dtype=np.float64),
+        in_service=np.array(
+            [branch.closed or branch.switchable for branch in case.branches], dtype=np.bool_
+        ),
     )
 
 
@@ -139,9 +142,7 @@ def _limited(buses: Buses, lines: Lines, rules: Rules, vn_kv: float) -> tuple[Bu
     )
 
 
-def _switches(
-    case: Case, lines: Lines, sources: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> Switches:
+def _switches(case: Case, lines: Lines, sources: Rows) -> Switches:
     at = np.array([branch.switchable for branch in case.branches], dtype=np.bool_)
     rows = np.flatnonzero(at)
     from_source: Flags = np.isin(lines.from_bus[rows], sources)
@@ -163,7 +164,7 @@ def _loads(case: Case, buses: Buses, log: LossLog) -> Loads:
     p_mw = np.array([bus.p_kw for bus in loaded]) / KW_PER_MW
     rows = buses.rows(str(bus.id) for bus in loaded)
     loads = Loads(
-        id=[f"load {bus.id}" for bus in loaded],
+        id=texts(f"load {bus.id}" for bus in loaded),
         bus=rows,
         p_mw=p_mw,
         q_mvar=np.array([bus.q_kvar for bus in loaded]) / KW_PER_MW,

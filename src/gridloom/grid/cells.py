@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridloom.grid.model import Cells
+from gridloom.grid.tables import texts
 
 if TYPE_CHECKING:
     from gridloom.grid.model import Grid
@@ -49,10 +50,10 @@ def subnet_cells(subnets: Texts, hv_subnets: Texts, lv_subnets: Texts) -> tuple[
         names = ["grid", *names]
     row = {name: at for at, name in enumerate(_parents_first(names, parent))}
     cells = Cells(
-        id=list(row),
-        parent=[row[parent[name]] if name in parent else -1 for name in row],
-        kind=[_kind(name) for name in row],
-        name=list(row),
+        id=texts(row),
+        parent=np.array([row[parent[name]] if name in parent else -1 for name in row]),
+        kind=texts(_kind(name) for name in row),
+        name=texts(row),
     )
     return cells, np.array([row[cell] for cell in cell_of_bus], dtype=np.int64)
 
@@ -80,12 +81,12 @@ def derive_cells(grid: Grid) -> Grid:
         kind.append("feeder")
     cell_of_node = np.where(zone >= 0, 1 + zone, np.where(feeder >= 0, 1 + n_zones + feeder, 0))
     cell = np.where(at.node_of_bus >= 0, np.append(cell_of_node, 0)[at.node_of_bus], 0)
-    cells = Cells(id=ids, parent=parent, kind=kind, name=ids)
+    cells = Cells(id=texts(ids), parent=np.array(parent), kind=texts(kind), name=texts(ids))
     return grid.with_tables(cells=cells, buses=grid.buses.with_columns(cell=cell))
 
 
 def _own_subnet(text: str) -> str:
-    return text.split("_")[0] or "grid"
+    return text.partition("_")[0] or "grid"
 
 
 def _own_cell(text: str) -> str:

@@ -31,17 +31,23 @@ class Instruments(Table):
 
     kind: Texts = column("text", "", "meter | branch | bus | switch | indicator | relay | pmu")
     element_kind: Texts = column(
-        "text", "", "load | generator | storage | line | transformer | branch | bus | switch | source"
+        "text",
+        "",
+        "load | generator | storage | line | transformer | branch | bus | switch | source",
     )
     element: Rows = column("row", "", "row in the table of element_kind")
     side: Rows = column("int", "", "0 at the from or high side, 1 at the to or low side", default=0)
     cell: Rows = column("row", "", "row in cells", default=0)
-    class_pct: Floats = column("float", "%", "accuracy class: three standard deviations", default=1.0)
+    class_pct: Floats = column(
+        "float", "%", "accuracy class: three standard deviations", default=1.0
+    )
     period_s: Floats = column("float", "s", "longest time between two reports", default=REPEAT_S)
     gateway: Texts = column("text", "", "name of the gateway that sends it", default="")
 
 
-def place_instruments(grid: Grid, *, rng: np.random.Generator, mv_share: float = 0.05) -> Instruments:
+def place_instruments(
+    grid: Grid, *, rng: np.random.Generator, mv_share: float = 0.05
+) -> Instruments:
     """Return the instruments that a utility would have in `grid`.
 
     * a meter at every load, generator and storage (class 1 below 1 kV, class 0.5 above);
@@ -75,7 +81,7 @@ class _Placing:
         self.grid = grid
         self._groups: list[dict[str, list[object]]] = []
 
-    def add(  # noqa: PLR0913 - one argument a column
+    def add(
         self,
         kind: str,
         element_kind: str,
@@ -126,7 +132,9 @@ def gateway_names(grid: Grid) -> Texts:
     """Return the name of each cell's gateway, shape (cell,): unique, of letters, digits, `_` and `-`."""
     last = [grid.cell_path(row).rpartition(".")[2] for row in range(len(grid.cells))]
     unique = {name for name in last if last.count(name) == 1}
-    return texts(f"gw-{name}" if name in unique else f"gw-{name}-{row}" for row, name in enumerate(last))
+    return texts(
+        f"gw-{name}" if name in unique else f"gw-{name}-{row}" for row, name in enumerate(last)
+    )
 
 
 def _place_meters(placing: _Placing) -> None:
@@ -152,7 +160,9 @@ def _place_flows(placing: _Placing) -> None:
     line = grid.switches.element[heads]
     side = (grid.lines.from_bus[line] != grid.switches.bus[heads]).astype(np.int64)
     high = np.flatnonzero(grid.lines.in_service & (vn_kv[grid.lines.from_bus] >= HV_FROM_KV))
-    _add_flows(placing, "line", np.concatenate([line, high]), np.concatenate([side, np.zeros_like(high)]))
+    _add_flows(
+        placing, "line", np.concatenate([line, high]), np.concatenate([side, np.zeros_like(high)])
+    )
     trafos = grid.transformers
     rows = np.flatnonzero(trafos.in_service & (vn_kv[trafos.lv_bus] >= LV_BELOW_KV))
     _add_flows(placing, "transformer", rows, np.ones_like(rows))
@@ -200,7 +210,9 @@ def _place_voltages(placing: _Placing, rng: np.random.Generator, mv_share: float
 def _place_switchgear(placing: _Placing) -> None:
     grid, vn_kv = placing.grid, placing.grid.buses.vn_kv
     switches = grid.switches
-    is_known = switches.is_remote | ((switches.kind == "breaker") & (vn_kv[switches.bus] >= LV_BELOW_KV))
+    is_known = switches.is_remote | (
+        (switches.kind == "breaker") & (vn_kv[switches.bus] >= LV_BELOW_KV)
+    )
     rows = np.flatnonzero(is_known & switches.in_service)
     placing.add("switch", "switch", rows, switches.bus[rows], ids=switches.id[rows])
     bus = grid.lines.from_bus

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from gridloom.core.errors import BadInput
-from gridloom.grid.tables import Flags, Floats, Rows, Table, Texts, column
+from gridloom.grid.tables import Flags, Floats, Rows, Table, Texts, column, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -140,7 +140,7 @@ class Transformers3w(Table):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Branches(Table):
-    """General branches in per unit (100 MVA files, measured equivalents): pi section behind an ideal ratio at `from`."""
+    """General branches in per unit (100 MVA files, equivalents): pi section behind an ideal ratio at `from`."""
 
     from_bus: Rows = column("row", "", "row in buses")
     to_bus: Rows = column("row", "", "row in buses")
@@ -279,7 +279,7 @@ class Grid:
     frequency_hz: float = 50.0
     profiles: str = ""
     """Where its profiles come from (`simbench:CODE`), empty where there are none."""
-    cells: Cells = field(default_factory=lambda: Cells(id=["grid"], kind=["area"]))
+    cells: Cells = field(default_factory=lambda: Cells(id=texts(["grid"]), kind=texts(["area"])))
     buses: Buses = field(default_factory=Buses.empty)
     lines: Lines = field(default_factory=Lines.empty)
     transformers: Transformers = field(default_factory=Transformers.empty)
@@ -294,7 +294,8 @@ class Grid:
 
     def with_tables(self, **tables: Table) -> Self:
         """Return a grid with some tables replaced; the others are shared."""
-        return replace(self, **tables)
+        changed: dict[str, Any] = dict(tables)
+        return replace(self, **changed)
 
     def with_switches(self, *, open: Iterable[str] = (), closed: Iterable[str] = ()) -> Self:  # noqa: A002 - the planner's own words
         """Return a grid with the named switches open or closed.
@@ -366,7 +367,8 @@ def _paths(cells: Cells) -> tuple[str, ...]:
         tokens.append(token)
     paths: list[str] = []
     for row in range(len(cells)):
-        path, at = [], row
+        path: list[str] = []
+        at = row
         while at >= 0:
             if at >= len(cells) or len(path) > len(cells):
                 message = (

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gridloom.grid.model import Branches, Generators, Lines, Shunts, Transformers, Transformers3w
-from gridloom.grid.pandapower_frames import Columns, columns_of, unique_ids
+from gridloom.grid.pandapower_frames import Columns, columns_of
+from gridloom.grid.tables import texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +52,7 @@ def lines_of(net: Any, index: pd.Index[Any], log: LossLog) -> Lines:  # noqa: AN
         rated_ka=line.floats("max_i_ka") * line.floats("df", 1.0) * parallel,
         length_km=km,
         parallel=parallel.astype(np.int64),
-        kind=["overhead" if kind == "ol" else "cable" for kind in line.texts("type").tolist()],
+        kind=texts("overhead" if kind == "ol" else "cable" for kind in line.texts("type").tolist()),
         type=line.texts("std_type"),
         in_service=line.flags("in_service", default=True),
     )
@@ -251,10 +252,10 @@ def transformers3w_of(net: Any, index: pd.Index[Any], log: LossLog) -> Transform
     turned = works & (trafo.floats("tap_step_degree", 0.0) != 0.0)
     star = trafo.flags("tap_at_star_point", default=False)
     for row in np.flatnonzero((pos != neutral) & (~works | turned | star)).tolist():
-        words = f"its changer is {changer[row] or 'without a type'}, which is not carried; taken at its neutral position"
+        words = f"its changer ({changer[row] or 'without a type'}) is not carried; taken at its neutral position"
         log.add("trafo3w", ids[row], "tap position", words)
     works = works & ~turned & ~star
-    numbers = {
+    numbers: dict[str, Any] = {
         f"{ours}_{side}_{unit}": trafo.floats(f"{theirs}_{side}_{their_unit}")
         for ours, unit, theirs, their_unit in (
             ("sn", "mva", "sn", "mva"),
@@ -266,7 +267,9 @@ def transformers3w_of(net: Any, index: pd.Index[Any], log: LossLog) -> Transform
     }
     return Transformers3w(
         id=ids,
-        **{f"{side}_bus": trafo.rows(f"{side}_bus", index, "bus") for side in ("hv", "mv", "lv")},
+        hv_bus=trafo.rows("hv_bus", index, "bus"),
+        mv_bus=trafo.rows("mv_bus", index, "bus"),
+        lv_bus=trafo.rows("lv_bus", index, "bus"),
         **numbers,
         pfe_kw=trafo.floats("pfe_kw", 0.0),
         i0_pct=trafo.floats("i0_percent", 0.0),
@@ -291,7 +294,7 @@ def branches_of(net: Any, index: pd.Index[Any], vn_kv: Floats, log: LossLog) -> 
     if not len(xward):
         return ExtraBranches(branches, [], Generators.empty(), shunts)
     bus = xward.rows("bus", index, "bus")
-    ids = [f"xward:{id_}" for id_ in xward.ids().tolist()]
+    ids = texts(f"xward:{id_}" for id_ in xward.ids().tolist())
     inner = len(index) + np.arange(len(xward))
     in_service = xward.flags("in_service", default=True)
     base_ohm = vn_kv[bus] ** 2
@@ -367,7 +370,7 @@ def _impedances(table: Columns, index: pd.Index[Any], log: LossLog) -> tuple[Bra
             "the difference between its ends became a shunt at the second bus",
         )
     shunts = Shunts(
-        id=[f"impedance:{id_}" for id_ in ids[uneven].tolist()],
+        id=texts(f"impedance:{id_}" for id_ in ids[uneven].tolist()),
         bus=to_bus[uneven],
         p_mw=(g_to - g_from)[uneven],
         q_mvar=-(b_to - b_from)[uneven],

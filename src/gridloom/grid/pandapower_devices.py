@@ -12,6 +12,7 @@ import numpy as np
 
 from gridloom.grid.model import Generators, Loads, Shunts, Sources, Storages
 from gridloom.grid.pandapower_frames import Columns, columns_of, unique_ids
+from gridloom.grid.tables import texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +110,7 @@ def _plain_part(table: Columns, index: pd.Index[Any], p_mw: Floats, q_mvar: Floa
     return _LoadPart(
         table=table.name,
         id=table.ids(),
-        bus=table.rows("bus", index, "bus") if len(table) else np.empty(0, dtype=np.int64),
+        bus=table.rows("bus", index, "bus"),
         p_mw=p_mw,
         q_mvar=q_mvar,
         z_share=np.zeros(len(table)),
@@ -233,14 +234,14 @@ def _generator_part(table: Columns, index: pd.Index[Any], *, is_pv: bool) -> Gen
     scaling = table.floats("scaling", 1.0)
     return Generators(
         id=table.ids(),
-        bus=table.rows("bus", index, "bus") if len(table) else [],
+        bus=table.rows("bus", index, "bus"),
         p_mw=table.floats("p_mw", 0.0) * scaling,
         q_mvar=np.zeros(len(table)) if is_pv else table.floats("q_mvar", 0.0) * scaling,
         vm_pu=table.floats("vm_pu", 1.0) if is_pv else np.full(len(table), np.nan),
         sn_mva=table.floats("sn_mva"),
         q_min_mvar=table.floats("min_q_mvar"),
         q_max_mvar=table.floats("max_q_mvar"),
-        kind=[_generator_kind(text) for text in table.texts("type").tolist()],
+        kind=texts(_generator_kind(text) for text in table.texts("type").tolist()),
         profile=table.texts("profile"),
         in_service=table.flags("in_service", default=True),
     )
@@ -266,8 +267,10 @@ def _generator_kind(text: str) -> str:
 
 
 def _direct_current_ends(
-    net: Any, index: pd.Index[Any], log: LossLog
-) -> list[tuple[str, Generators]]:  # noqa: ANN401 - as above
+    net: Any,  # noqa: ANN401 - as above
+    index: pd.Index[Any],
+    log: LossLog,
+) -> list[tuple[str, Generators]]:
     """Return a generator for each end of each direct-current line, as pandapower itself treats them."""
     line = columns_of(net, "dcline")
     if not len(line):
@@ -283,7 +286,7 @@ def _direct_current_ends(
         (
             f"dcline_{end}",
             Generators(
-                id=[f"{id_}:{end}" for id_ in line.ids().tolist()],
+                id=texts(f"{id_}:{end}" for id_ in line.ids().tolist()),
                 bus=line.rows(f"{end}_bus", index, "bus"),
                 p_mw=injection_mw,
                 vm_pu=line.floats(f"vm_{end}_pu", 1.0),
@@ -300,7 +303,7 @@ def _storages(table: Columns, index: pd.Index[Any]) -> Storages:
     scaling = table.floats("scaling", 1.0)
     return Storages(
         id=table.ids(),
-        bus=table.rows("bus", index, "bus") if len(table) else [],
+        bus=table.rows("bus", index, "bus"),
         p_mw=-table.floats("p_mw", 0.0) * scaling,
         q_mvar=-table.floats("q_mvar", 0.0) * scaling,
         sn_mva=table.floats("sn_mva"),
@@ -313,7 +316,7 @@ def _storages(table: Columns, index: pd.Index[Any]) -> Storages:
 
 def _shunts(net: Any, index: pd.Index[Any], vn_kv: Floats, log: LossLog) -> Shunts:  # noqa: ANN401 - as above
     shunt = columns_of(net, "shunt")
-    bus = shunt.rows("bus", index, "bus") if len(shunt) else np.empty(0, dtype=np.int64)
+    bus = shunt.rows("bus", index, "bus")
     own_kv = shunt.floats("vn_kv")
     own_kv = np.where(np.isnan(own_kv), vn_kv[bus], own_kv)
     factor = shunt.floats("step", 1.0) * (vn_kv[bus] / own_kv) ** 2
@@ -332,7 +335,7 @@ def _shunts(net: Any, index: pd.Index[Any], vn_kv: Floats, log: LossLog) -> Shun
     ]
     for name in ("ward", "xward"):
         ward = columns_of(net, name)
-        ward_bus = ward.rows("bus", index, "bus") if len(ward) else np.empty(0, dtype=np.int64)
+        ward_bus = ward.rows("bus", index, "bus")
         parts.append(
             (
                 name,
@@ -356,12 +359,9 @@ def _sources(net: Any, index: pd.Index[Any]) -> Sources:  # noqa: ANN401 - as ab
     grid = columns_of(net, "ext_grid")
     gen = columns_of(net, "gen")
     slack = gen.where(gen.flags("slack", default=False))
-    empty = np.empty(0, dtype=np.int64)
     return Sources(
         id=unique_ids([("ext_grid", grid.ids()), ("gen", slack.ids())]),
-        bus=np.concatenate(
-            [table.rows("bus", index, "bus") if len(table) else empty for table in (grid, slack)]
-        ),
+        bus=np.concatenate([table.rows("bus", index, "bus") for table in (grid, slack)]),
         vm_pu=np.concatenate([grid.floats("vm_pu", 1.0), slack.floats("vm_pu", 1.0)]),
         va_deg=np.concatenate([grid.floats("va_degree", 0.0), np.zeros(len(slack))]),
         sk_mva=np.concatenate([grid.floats("s_sc_max_mva"), np.full(len(slack), np.nan)]),

@@ -76,7 +76,9 @@ def _buses(grid: Grid) -> dict[str, object]:
     buses = grid.buses
     kinds = {"busbar": "b", "auxiliary": "auxiliary"}
     geo = [
-        f'{{"type":"Point", "coordinates":[{x}, {y}]}}' if np.isfinite(x) and np.isfinite(y) else None
+        f'{{"type":"Point", "coordinates":[{x}, {y}]}}'
+        if np.isfinite(x) and np.isfinite(y)
+        else None
         for x, y in zip(buses.longitude_deg, buses.latitude_deg, strict=True)
     ]
     return {
@@ -219,7 +221,10 @@ def _impedances(branches: Branches, at: NDArray[np.bool_]) -> dict[str, object]:
 
 
 def _as_transformers(
-    branches: Branches, at: NDArray[np.bool_], vn_from: NDArray[np.float64], vn_to: NDArray[np.float64]
+    branches: Branches,
+    at: NDArray[np.bool_],
+    vn_from: NDArray[np.float64],
+    vn_to: NDArray[np.float64],
 ) -> dict[str, object]:
     r, x, base_mva = branches.r_pu[at], branches.x_pu[at], branches.base_mva[at]
     n = int(at.sum())
@@ -258,7 +263,10 @@ def _add_charging(net: Any, branches: Branches, row: int) -> None:  # noqa: ANN4
     half_mva = branches.base_mva[row] / 2.0
     p_mw, q_mvar = branches.g_pu[row] * half_mva, -branches.b_pu[row] * half_mva
     # The section sits behind the ratio, so the near half is seen through it.
-    for bus, factor in ((branches.from_bus[row], 1.0 / branches.ratio[row] ** 2), (branches.to_bus[row], 1.0)):
+    for bus, factor in (
+        (branches.from_bus[row], 1.0 / branches.ratio[row] ** 2),
+        (branches.to_bus[row], 1.0),
+    ):
         pp.create_shunt(
             net,
             int(bus),
@@ -273,7 +281,9 @@ def _add_switches(net: Any, grid: Grid, log: LossLog) -> None:  # noqa: ANN401 -
     switches = grid.switches
     known = np.isin(switches.element_kind.astype(str), list(_ELEMENT_TYPES))
     for row in np.flatnonzero(~known).tolist():
-        words = "pandapower has no switch at a general branch; the branch follows its position instead"
+        words = (
+            "pandapower has no switch at a general branch; the branch follows its position instead"
+        )
         log.add("switch", switches.id[row], "place", words)
         if not (switches.closed[row] and switches.in_service[row]):
             _open_branch(net, grid, int(switches.element[row]))
@@ -384,9 +394,19 @@ def _note_losses(grid: Grid, log: LossLog) -> None:
     if (grid.loads.customers > 1).any() or (grid.loads.priority != 5).any():
         log.add("load", "*", "customers and priority", "pandapower has no column for them")
     if np.isfinite(grid.transformers.tap_set_point_pu).any():
-        log.add("transformer", "*", "voltage set point", "a tap changer's set point needs a controller in pandapower")
+        log.add(
+            "transformer",
+            "*",
+            "voltage set point",
+            "a tap changer's set point needs a controller in pandapower",
+        )
     if grid.switches.is_remote.any():
-        log.add("switch", "*", "remote control", "pandapower does not tell remote switches from those worked by hand")
+        log.add(
+            "switch",
+            "*",
+            "remote control",
+            "pandapower does not tell remote switches from those worked by hand",
+        )
     turned = (grid.branches.ratio != 1.0) | (grid.branches.shift_deg != 0.0)
     rated = np.isfinite(grid.branches.rated_mva) & turned
     if rated.any():

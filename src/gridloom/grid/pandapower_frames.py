@@ -77,6 +77,8 @@ class Columns:
         Raises:
             Malformed: If a reference is blank or leads nowhere; the message names both ends.
         """
+        if not len(self):
+            return np.empty(0, dtype=np.int64)
         if not self.has(column):
             message = f"pandapower table {self.name} has no column {column}"
             raise Malformed(message)
@@ -98,7 +100,7 @@ class Columns:
 
 def columns_of(net: Any, name: str) -> Columns:  # noqa: ANN401 - pandapower nets carry no types
     """Return table `name` of a net; a missing one is empty."""
-    frame = net[name] if name in net else None
+    frame = net.get(name)
     return Columns(name, frame if isinstance(frame, pd.DataFrame) else pd.DataFrame())
 
 

@@ -26,6 +26,7 @@ from gridloom.grid.pandapower_branches import (
 from gridloom.grid.pandapower_devices import devices_of
 from gridloom.grid.pandapower_frames import Columns, columns_of, places
 from gridloom.grid.report import Imported, LossLog
+from gridloom.grid.tables import Table, texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,7 +127,7 @@ def import_net(
         name=name or str(net.get("name") or "grid"),
         frequency_hz=float(net.get("f_hz", 50.0)),
         profiles=profiles,
-        cells=cells[0] if cells else Cells(id=["grid"], kind=["area"]),
+        cells=cells[0] if cells else Cells(id=texts(["grid"]), kind=texts(["area"])),
         buses=_buses(bus, vn_kv, cells, extra.aux_buses),
         lines=lines,
         transformers=transformers,
@@ -143,11 +144,11 @@ def import_net(
     return Imported(grid=grid, report=log.report())
 
 
-def _joined[T](table: T, more: T) -> T:
+def _joined[T: Table](table: T, more: T) -> T:
     """Return two tables of one type, one after the other."""
     columns = {
         name: np.concatenate([getattr(table, name), getattr(more, name)])
-        for name in table.column_names()  # type: ignore[attr-defined]  # T is a Table
+        for name in table.column_names()
     }
     return type(table)(**columns)
 
@@ -161,7 +162,7 @@ def _buses(
         id=bus.ids(),
         vn_kv=vn_kv,
         cell=cells[1] if cells else np.zeros(len(bus), dtype=np.int64),
-        kind=[kinds.get(kind, "node") for kind in bus.texts("type").tolist()],
+        kind=texts(kinds.get(kind, "node") for kind in bus.texts("type").tolist()),
         v_min_pu=_limit(bus.floats("min_vm_pu", 0.9), 0.9),
         v_max_pu=_limit(bus.floats("max_vm_pu", 1.1), 1.1),
         longitude_deg=x,
@@ -209,7 +210,7 @@ def _switches(net: Any, index: pd.Index[Any], vn_kv: Floats, log: LossLog) -> Sw
     return Switches(
         id=ids,
         bus=bus,
-        element_kind=[_ELEMENT_KINDS[code] for code in et.tolist()],
+        element_kind=texts(_ELEMENT_KINDS[code] for code in et.tolist()),
         element=element,
         closed=table.flags("closed", default=True),
         kind=kind,

@@ -102,7 +102,9 @@ def load_profiles(grid: Grid) -> Profiles:
     elif grid.profiles.startswith("simbench:"):
         table = _simbench_table(grid.profiles.removeprefix("simbench:"))
     else:
-        message = f"grid {grid.name!r} names the profiles {grid.profiles!r}; only simbench:CODE is known"
+        message = (
+            f"grid {grid.name!r} names the profiles {grid.profiles!r}; only simbench:CODE is known"
+        )
         raise Malformed(message)
     return _attach(grid, table)
 

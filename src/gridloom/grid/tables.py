@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gridloom.core.errors import BadInput, UnknownId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
 type Floats = NDArray[np.float64]
 type Rows = NDArray[np.int64]
@@ -67,7 +67,8 @@ class Table:
             object.__setattr__(self, spec.name, self._column(spec.name, spec.metadata, n))
         twice = [id_ for id_, count in Counter(self.id.tolist()).items() if count > 1]
         if twice:
-            message = f"{self.title()}: id {twice[0]!r} stands {self.id.tolist().count(twice[0])} times; ids must be unique"
+            times = self.id.tolist().count(twice[0])
+            message = f"{self.title()}: id {twice[0]!r} stands {times} times; ids must be unique"
             raise BadInput(message)
 
     def _column(self, name: str, meta: Mapping[str, Any], n: int) -> NDArray[Any]:
@@ -98,7 +99,8 @@ class Table:
     @classmethod
     def empty(cls) -> Self:
         """Return a table without rows."""
-        return cls(**{spec.name: [] for spec in fields(cls)})
+        blank: dict[str, Any] = {spec.name: [] for spec in fields(cls)}
+        return cls(**blank)
 
     @classmethod
     def column_names(cls) -> tuple[str, ...]:
@@ -124,7 +126,7 @@ class Table:
         """Return the rows of `ids`, in their order."""
         return np.fromiter((self.row(id_) for id_ in ids), dtype=np.int64)
 
-    def with_columns(self, **columns: Sequence[Any] | NDArray[Any]) -> Self:
+    def with_columns(self, **columns: Any) -> Self:  # noqa: ANN401 - a sequence of any column type
         """Return a copy with some columns replaced; the others are shared.
 
         Raises:

@@ -33,7 +33,7 @@ class Topology:
     """What is connected at one set of switch positions."""
 
     node_of_bus: Rows
-    """Electrical node of each bus, shape (bus,); buses joined by closed bus-bus switches share one; -1 out of service."""
+    """Electrical node of each bus, shape (bus,): one for all that closed bus-bus switches join; -1 out of service."""
     n_nodes: int
     line_closed: Flags
     """Whether an end of a line is connected, shape (line, 2): from, to."""
