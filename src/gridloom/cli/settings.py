@@ -17,8 +17,8 @@ from gridloom.core.errors import BadInput
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DEFAULT_GRID = "simbench:1-MVLV-urban-5.303-0-sw"
-"""An urban 10 kV grid with one of its low-voltage neighbourhoods in full: small enough to start at once."""
+DEFAULT_GRID = "simbench:1-MVLV-urban-all-0-sw"
+"""An urban 10 kV grid with all its low-voltage neighbourhoods, about 10,000 buses."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

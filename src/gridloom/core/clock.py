@@ -94,6 +94,36 @@ class AcceleratedClock:
         self._speed = speed
 
 
+class FollowedClock:
+    """Grid time as another process runs it: anchored to what that process said last.
+
+    A platform follows the clock of its field, so that an accelerated field needs no second opinion.
+    """
+
+    is_deterministic = False
+
+    def __init__(self, now_ns: int, speed: float = 1.0) -> None:
+        """Start at `now_ns`, running `speed` grid seconds a wall second."""
+        self._wall0_ns, self._anchor_ns, self._speed = time.monotonic_ns(), now_ns, _checked_speed(speed)
+
+    @property
+    def speed(self) -> float:
+        """Grid seconds per wall second at the moment."""
+        return self._speed
+
+    def now_ns(self) -> int:
+        """Return the grid's time [ns since 1970 UTC]."""
+        return self._anchor_ns + round((time.monotonic_ns() - self._wall0_ns) * self._speed)
+
+    def wall_ns(self) -> int:
+        """Return the machine's monotonic time [ns]."""
+        return time.monotonic_ns()
+
+    def follow(self, now_ns: int, speed: float) -> None:
+        """Take over the time and speed that the other process has just announced."""
+        self._wall0_ns, self._anchor_ns, self._speed = time.monotonic_ns(), now_ns, _checked_speed(speed)
+
+
 class SteppedClock:
     """Time that moves only when it is told to: the same run gives the same bytes."""
 
