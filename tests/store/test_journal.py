@@ -184,6 +184,31 @@ def test_committer_writes_without_being_asked(tmp_path: Path) -> None:
         assert len(list(journal.entries())) == 1
 
 
+def test_broken_seal_is_named_and_keeps_the_committer_alive(tmp_path: Path) -> None:
+    broken = threading.Event()
+
+    def seal(data: bytes) -> bytes:
+        if broken.is_set():
+            message = "the key is gone"
+            raise KeyError(message)
+        return KEY.sign(data)
+
+    with Journal(tmp_path / "journal.db", commit_every_s=0.001, seal=seal) as journal:
+        broken.set()
+        journal.append("note", 1, 0)
+        pause = threading.Event()
+        for _ in range(1000):
+            if journal.failure:
+                break
+            pause.wait(0.01)
+        assert "the key is gone" in journal.failure
+        broken.clear()
+        journal.append("note", 2, 0)
+        journal.commit()
+        assert not journal.failure
+        assert journal.reader().verify(check_seal=check_seal).n == 2
+
+
 def test_threads_share_one_chain(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.db", commit_every_s=0.001) as journal:
 

@@ -35,6 +35,8 @@ CREATE TABLE IF NOT EXISTS drained (
 """
 MOST_PENDING: Final = 200_000
 """Entries kept in memory while the disk refuses them; beyond it `append` refuses too."""
+RETRY_S: Final = 1.0
+"""Wait of the committer after a commit that failed [s]."""
 
 log = structlog.get_logger(__name__)
 
@@ -264,17 +266,32 @@ class Journal:
         self.failure = why
 
     def _commit_forever(self, every_s: float) -> None:
+        wait_s = every_s
         while True:
             with self._state:
                 self._state.wait_for(lambda: self._closed or self._pending or self._moved)
+                # Entries that come while we wait here join the group.
+                self._state.wait_for(lambda: self._closed, timeout=wait_s)
                 if self._closed:
                     return
-                # Entries that come while we wait here join the group.
-                self._state.wait_for(lambda: self._closed, timeout=every_s)
-            try:
-                self.commit()
-            except StoreFailed as error:
+            wait_s = every_s if self._commit_quietly() else max(every_s, RETRY_S)
+
+    def _commit_quietly(self) -> bool:
+        had_failed = self.failure
+        try:
+            self.commit()
+        except StoreFailed as error:
+            if not had_failed:
                 log.error("journal_not_written", path=str(self.path), why=error.what)  # noqa: TRY400 - an outcome, not a bug
+            return False
+        except Exception as error:
+            # The top of this thread: a broken seal must not end the writing without a word.
+            self.failure = repr(error)
+            log.exception("journal_committer_failed", path=str(self.path))
+            return False
+        if had_failed:
+            log.info("journal_written_again", path=str(self.path))
+        return True
 
     def _check_against_head(self) -> None:
         witness = read_head(_beside(self.path, ".head"))

@@ -75,7 +75,7 @@ class History(HistoryReader):
         Args:
             directory: The history's own directory.
             clock: Its `wall_ns` says when to flush; a stepped clock flushes by rows alone.
-            flush_rows: Rows in memory at which they are written.
+            flush_rows: Rows since the last flush, of all kinds, at which they are written.
             flush_after_s: Wall time since the last flush at which they are written, at the next append [s].
             most_rows: Rows kept in memory while the disk refuses; about 30 bytes each.
             in_background: Write in a thread of its own; False writes inside `append`.
@@ -103,6 +103,7 @@ class History(HistoryReader):
         self._flush_lock = threading.Lock()
         self._worker = ThreadPoolExecutor(1, "history") if in_background else None
         self._is_asked = False
+        self._n_since_flush = 0
         self.failure = ""
         """Why the last flush failed; empty when all is well."""
         self.n_let_go = 0
@@ -144,9 +145,11 @@ class History(HistoryReader):
             self._let_go(shelf)
             wall_ns = self._clock.wall_ns()
             is_due = wall_ns - self._flushed_wall_ns >= self._flush_after_ns
-            if (shelf.n_rows < self._flush_rows and not is_due) or self._is_asked:
+            self._n_since_flush += len(rows)
+            if (self._n_since_flush < self._flush_rows and not is_due) or self._is_asked:
                 return
-            self._is_asked, self._flushed_wall_ns = True, wall_ns
+            # Counted from the last try, done or not: a full disk is asked again, but not at every append.
+            self._is_asked, self._flushed_wall_ns, self._n_since_flush = True, wall_ns, 0
         if self._worker is None:
             self._flush_quietly()
         else:
@@ -250,6 +253,9 @@ class History(HistoryReader):
             self.flush()
         except StoreFailed as error:
             log.error("history_not_written", directory=str(self.root), why=error.what)  # noqa: TRY400 - an outcome
+        except Exception as error:  # the top of this thread, which would else fail without a word
+            self.failure = repr(error)
+            log.exception("history_flush_failed", directory=str(self.root))
         finally:
             self._is_asked = False
 
