@@ -1,6 +1,6 @@
 """The guard lets a genuine order through once, and nothing else."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -123,6 +123,18 @@ def test_a_target_takes_a_burst_and_then_one_order_per_refill() -> None:
     assert guard.check(desk.sign(Order(step=10)), NOW + NS_PER_S).outcome == "failed"
 
 
+def test_an_order_that_was_refused_for_now_is_not_carried_out_later() -> None:
+    guard, desk = guard_and_desk(burst=1)
+    guard.check(desk.sign(Order(step=0)), NOW)
+    crowded = desk.sign(Order(step=1))
+    early_ns = NOW + 30 * NS_PER_S
+    early = desk.sign(Order(step=2, issued_ns=early_ns, expires_ns=early_ns + 60 * NS_PER_S))
+    assert [guard.check(one, NOW).outcome for one in (crowded, early)] == ["failed", "stale"]
+    after = CommandGuard(desk.verify, {"switch-1"})
+    after.restore(guard.save())
+    assert [after.check(one, early_ns).outcome for one in (crowded, early)] == ["failed", "stale"]
+
+
 def test_a_forgotten_order_is_stale_and_never_carried_out_again() -> None:
     guard, desk = guard_and_desk(memory=2, burst=100)
     envelopes = [desk.sign(Order(plan_id=f"p{n}", issued_ns=NOW + n)) for n in range(5)]
@@ -137,9 +149,9 @@ def test_a_restart_does_not_carry_out_twice() -> None:
     assert guard.check(envelope, NOW).is_accepted
     after = CommandGuard(desk.verify, {"switch-1"})
     after.restore(guard.save())
+    assert after.save() == guard.save()
     assert after.check(envelope, NOW).outcome == "duplicate"
     assert after.check(desk.sign(Order(epoch=1)), NOW).outcome == "stale"
-    assert after.save() == guard.save()
 
 
 @given(st.binary(max_size=60) | st.sampled_from([b'{"version":1}', b"[]", b'{"version":2}', b"1"]))
@@ -149,7 +161,7 @@ def test_a_damaged_state_is_refused_and_a_guard_without_memory_stays_safe(state:
         guard.restore(state)
     guard.forget_before(NOW)
     assert guard.check(desk.sign(Order()), NOW).outcome == "stale"
-    assert guard.check(desk.sign(replace(Order(), issued_ns=NOW + 1)), NOW).is_accepted
+    assert guard.check(desk.sign(Order(plan_id="new", issued_ns=NOW + 1)), NOW).is_accepted
 
 
 @given(

@@ -20,6 +20,8 @@ from gridloom.core.units import NS_PER_S
 
 type Outcome = Literal["accepted", "duplicate", "expired", "failed", "forged", "stale", "unknown"]
 _STATE_VERSION: Final = 1
+_FINAL: Final = ("failed", "stale")
+"""Refusals that time could undo: a copy that comes later must not be carried out after its sender was told no."""
 
 
 class _Action(Protocol):
@@ -116,7 +118,8 @@ class CommandGuard[O: Order]:
             raise BadInput(f"a guard needs memory, burst and refill of at least 1: {self.limits}")
         self._seen: OrderedDict[str, int] = OrderedDict()  # key -> issued_ns
         self._epochs: OrderedDict[str, tuple[int, int]] = OrderedDict()  # plan -> epoch, issued_ns
-        self._floor_ns = 0
+        self._refused: OrderedDict[str, Outcome] = OrderedDict()
+        self._floor_ns = -1
         self._newest_issue_ns = 0
         self._free_at_ns: dict[str, int] = {}
 
@@ -133,6 +136,8 @@ class CommandGuard[O: Order]:
         outcome, note = self._judge(order, now_ns)
         if outcome == "accepted":
             self._remember(order)
+        elif outcome in _FINAL:
+            self._refuse(order.key, outcome)
         return Decision(outcome, order.key, now_ns, note, order)
 
     def _judge(self, order: O, now_ns: int) -> tuple[Outcome, str]:
@@ -140,6 +145,8 @@ class CommandGuard[O: Order]:
             return "unknown", f"no target {order.action.target!r} here"
         if order.key in self._seen:
             return "duplicate", "already taken"
+        if order.key in self._refused:
+            return self._refused[order.key], "refused before"
         refusal = self._untimely(order, now_ns) or self._outdated(order)
         if refusal is not None:
             return refusal
@@ -194,12 +201,18 @@ class CommandGuard[O: Order]:
             _, (_, forgotten_ns) = self._epochs.popitem(last=False)
             self._floor_ns = max(self._floor_ns, forgotten_ns)
 
+    def _refuse(self, key: str, outcome: Outcome) -> None:
+        self._refused[key] = outcome
+        while len(self._refused) > self.limits.memory:
+            self._refused.popitem(last=False)
+
     def save(self) -> bytes:
         """Return all that must outlive a restart."""
         state = {
             "version": _STATE_VERSION,
             "seen": list(self._seen.items()),
             "epochs": [[plan, *pair] for plan, pair in self._epochs.items()],
+            "refused": list(self._refused.items()),
             "floor_ns": self._floor_ns,
             "newest_issue_ns": self._newest_issue_ns,
         }
@@ -220,14 +233,23 @@ class CommandGuard[O: Order]:
                 (str(plan), (int(epoch), int(issued_ns)))
                 for plan, epoch, issued_ns in read["epochs"]
             )
+            refused = OrderedDict((str(key), _refusal(outcome)) for key, outcome in read["refused"])
             floor_ns, newest_ns = int(read["floor_ns"]), int(read["newest_issue_ns"])
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             if isinstance(error, Malformed):
                 raise
             raise Malformed(f"state of a guard is damaged: {error}") from None
-        self._seen, self._epochs = seen, epochs
+        self._seen, self._epochs, self._refused = seen, epochs, refused
         self._floor_ns, self._newest_issue_ns = floor_ns, newest_ns
 
     def forget_before(self, time_ns: int) -> None:
         """Refuse every order issued up to `time_ns`, because it is not known what was carried out."""
         self._floor_ns = max(self._floor_ns, time_ns)
+
+
+def _refusal(text: object) -> Outcome:
+    if text == "failed":
+        return "failed"
+    if text == "stale":
+        return "stale"
+    raise Malformed(f"a guard refuses with {', '.join(_FINAL)}, not {text!r}")
