@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridloom.physics.arrays import Complexes, Floats, Rows
+from gridloom.physics.arrays import Complexes, Floats, Rows, as_complex, unit_phasor
 
 if TYPE_CHECKING:
     from gridloom.grid.model import Branches, Buses, Lines, Transformers, Transformers3w
@@ -39,8 +39,8 @@ def line_sections(lines: Lines, buses: Buses) -> PiSections:
     return PiSections(
         from_bus=lines.from_bus,
         to_bus=lines.to_bus,
-        z=(lines.r_ohm + 1j * lines.x_ohm) / z_base,
-        y=(lines.g_us + 1j * lines.b_us) * 1e-6 * z_base,
+        z=as_complex(lines.r_ohm, lines.x_ohm) / z_base,
+        y=as_complex(lines.g_us, lines.b_us) * 1e-6 * z_base,
         ratio=(to_kv / buses.vn_kv[lines.from_bus]).astype(np.complex128),
     )
 
@@ -50,9 +50,9 @@ def branch_sections(branches: Branches) -> PiSections:
     return PiSections(
         from_bus=branches.from_bus,
         to_bus=branches.to_bus,
-        z=(branches.r_pu + 1j * branches.x_pu) / branches.base_mva,
-        y=(branches.g_pu + 1j * branches.b_pu) * branches.base_mva,
-        ratio=branches.ratio * np.exp(1j * np.deg2rad(branches.shift_deg)),
+        z=as_complex(branches.r_pu, branches.x_pu) / branches.base_mva,
+        y=as_complex(branches.g_pu, branches.b_pu) * branches.base_mva,
+        ratio=branches.ratio * unit_phasor(branches.shift_deg),
     )
 
 
@@ -73,7 +73,7 @@ def transformer_sections(table: Transformers, buses: Buses) -> PiSections:
         y=_no_load_admittance(table.i0_pct, table.pfe_kw, table.sn_mva) / to_pu,
         ratio=(hv_kv / buses.vn_kv[table.hv_bus])
         / (lv_kv / to_bus_kv)
-        * np.exp(1j * np.deg2rad(table.shift_deg + turn_deg)),
+        * unit_phasor(table.shift_deg + turn_deg),
     )
 
 
@@ -123,16 +123,16 @@ def _lower_leg(
         to_bus=bus,
         z=z * rated_kv**2 / bus_kv**2 / sn_mva,
         y=np.zeros(len(star), dtype=np.complex128),
-        ratio=star_pu / (rated_kv / bus_kv) * np.exp(1j * np.deg2rad(shift_deg)),
+        ratio=star_pu / (rated_kv / bus_kv) * unit_phasor(shift_deg),
     )
 
 
 def _tapped(table: Transformers3w, side: str) -> Floats:
     rated: Floats = getattr(table, f"vn_{side}_kv")
     at_side = table.tap_side == side
-    return rated * (
-        1 + np.where(at_side, (table.tap_pos - table.tap_neutral) * table.tap_step_pct / 100, 0.0)
-    )
+    steps = np.where(at_side, table.tap_pos - table.tap_neutral, 0.0)
+    tapped: Floats = rated * (1 + steps * table.tap_step_pct / 100)
+    return tapped
 
 
 def _star(table: Transformers3w) -> tuple[Complexes, Complexes, Complexes]:
@@ -151,11 +151,11 @@ def _star(table: Transformers3w) -> tuple[Complexes, Complexes, Complexes]:
 def _impedance(vk_pct: Floats, vkr_pct: Floats) -> Complexes:
     """Return the short-circuit impedance in per unit of the rating."""
     x = np.sqrt(np.maximum(vk_pct**2 - vkr_pct**2, 0.0))
-    return (vkr_pct + 1j * x) / 100
+    return as_complex(vkr_pct, x) / 100
 
 
 def _no_load_admittance(i0_pct: Floats, pfe_kw: Floats, sn_mva: Floats) -> Complexes:
     """Return the no-load admittance in per unit of the rating; inductive."""
     g = pfe_kw / 1000 / sn_mva
     b = np.sqrt(np.maximum((i0_pct / 100) ** 2 - g**2, 0.0))
-    return g - 1j * b
+    return as_complex(g, -b)

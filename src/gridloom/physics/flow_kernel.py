@@ -1,5 +1,6 @@
 """Compiled flows at both ends of every branch from the voltages of the buses."""
 
+# ruff: noqa: PLR0917 - compiled loops take plain arrays, and numba takes no keywords in their order
 from __future__ import annotations
 
 import numpy as np
@@ -14,47 +15,53 @@ def branch_flows(
     from_bus: Rows,
     to_bus: Rows,
     ends: Flags,
-    z: Complexes,
-    y_half: Complexes,
-    ratio: Complexes,
+    series: Complexes,
+    inverse_ratio: Complexes,
+    y_from: Complexes,
+    y_to: Complexes,
     y_open_from: Complexes,
     y_open_to: Complexes,
     base_ka: Floats,
-    s: Complexes,
-    i_ka: Floats,
-) -> complex:
+    power: Complexes,
+    current_ka: Floats,
+) -> float:
     """Compute what enters each branch.
 
     Args:
         v: Complex voltage of each bus; NaN where dead [pu].
-        from_bus, to_bus, ends: Branches and their connected ends.
-        z, y_half, ratio, y_open_from, y_open_to: Of each branch [pu].
+        from_bus: From bus of each branch.
+        to_bus: To bus of each branch.
+        ends: Connected ends, shape (branch, 2).
+        series: One over the series impedance [pu].
+        inverse_ratio: One over the ratio [pu].
+        y_from: Shunt of the closed branch at its from end [pu].
+        y_to: Shunt of the closed branch at its to end [pu].
+        y_open_from: Branch seen from its from end while the other is open [pu].
+        y_open_to: Branch seen from its to end while the other is open [pu].
         base_ka: Base current at each end, shape (branch, 2) [kA].
-        s: Result, complex power into each end, shape (branch, 2) [pu]; 0 where nothing is connected.
-        i_ka: Result, current at each end, shape (branch, 2) [kA].
+        power: Result, complex power into each end, shape (branch, 2) [pu]; 0 where nothing is connected.
+        current_ka: Result, current at each end, shape (branch, 2) [kA].
 
     Returns:
-        Sum of what enters all branches, which is their loss [pu].
+        Active power that enters all branches together, which is their loss [pu].
     """
-    loss = 0.0 + 0.0j
+    loss = 0.0
     for e in range(from_bus.shape[0]):
-        current_from, current_to = 0.0 + 0.0j, 0.0 + 0.0j
         vf, vt = v[from_bus[e]], v[to_bus[e]]
-        live_from = ends[e, 0] and not np.isnan(vf.real)
-        live_to = ends[e, 1] and not np.isnan(vt.real)
-        if ends[e, 0] and ends[e, 1]:
-            if live_from:
-                behind = vf / ratio[e]
-                series = (behind - vt) / z[e]
-                current_from = (series + y_half[e] * behind) / np.conj(ratio[e])
-                current_to = y_half[e] * vt - series
-        elif live_from:
+        at_from = ends[e, 0] and not np.isnan(vf.real)
+        at_to = ends[e, 1] and not np.isnan(vt.real)
+        current_from, current_to = 0.0 + 0.0j, 0.0 + 0.0j
+        if at_from and at_to:
+            through = (vf * inverse_ratio[e] - vt) * series[e]
+            current_from = through * inverse_ratio[e].conjugate() + y_from[e] * vf
+            current_to = y_to[e] * vt - through
+        elif at_from:
             current_from = y_open_from[e] * vf
-        elif live_to:
+        elif at_to:
             current_to = y_open_to[e] * vt
-        s[e, 0] = vf * np.conj(current_from) if live_from else 0.0
-        s[e, 1] = vt * np.conj(current_to) if live_to else 0.0
-        i_ka[e, 0] = abs(current_from) * base_ka[e, 0]
-        i_ka[e, 1] = abs(current_to) * base_ka[e, 1]
-        loss += s[e, 0] + s[e, 1]
+        power[e, 0] = vf * current_from.conjugate() if at_from else 0.0
+        power[e, 1] = vt * current_to.conjugate() if at_to else 0.0
+        current_ka[e, 0] = base_ka[e, 0] * np.sqrt(current_from.real**2 + current_from.imag**2)
+        current_ka[e, 1] = base_ka[e, 1] * np.sqrt(current_to.real**2 + current_to.imag**2)
+        loss += power[e, 0].real + power[e, 1].real
     return loss

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from gridloom.physics.arrays import Complexes, Flags, Indices
+from gridloom.physics.arrays import Complexes, Flags, Floats, Indices, Rows
 from gridloom.physics.errors import NotRadial
 from gridloom.physics.forest_kernel import (
     gather_shunts,
@@ -66,7 +66,7 @@ class Layout:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Forest:
-    """Nodes in depth-first order at one set of switch positions; shape (node,) unless said otherwise."""
+    """Nodes in breadth-first order at one set of switch positions; shape (node,) unless said otherwise."""
 
     node_of_bus: Indices
     """Shape (n_bus,), -1 where dead."""
@@ -74,10 +74,15 @@ class Forest:
     parent_edge: Indices
     scale: Complexes
     """Voltage referred to the root over voltage."""
-    z: Complexes
-    """Referred impedance to the parent [pu]."""
-    y: Complexes
-    """Referred admittance to earth [pu]."""
+    inverse_scale: Complexes
+    r: Floats
+    """Referred resistance to the parent [pu]."""
+    x: Floats
+    """Referred reactance to the parent [pu]."""
+    g: Floats
+    """Referred conductance to earth [pu]."""
+    b: Floats
+    """Referred susceptance to earth [pu]."""
     ends: Flags
     """Connected ends of the branches, shape (branch, 2)."""
 
@@ -112,55 +117,35 @@ class Forest:
             parent_edge,
             chord,
         )
-        scale, z, y = (np.empty(n, dtype=np.complex128) for _ in range(3))
+        scale, inverse_scale = np.empty(n, dtype=np.complex128), np.empty(n, dtype=np.complex128)
+        r, x, g, b = (np.empty(n) for _ in range(4))
         sections, seen = model.sections, model.seen_from_ends
         refer_to_roots(
-            n,
-            parent,
-            parent_edge,
-            sections.from_bus,
-            node_of_bus,
-            sections.z,
-            sections.ratio,
-            scale,
-            z,
-        )
+            n, parent, parent_edge, sections.from_bus, node_of_bus, sections.z, sections.ratio, seen.inverse_ratio,
+            scale, inverse_scale, r, x,
+        )  # fmt: skip
         if n_chord:
             left = merge_parallel(
-                chord[:n_chord],
-                parent,
-                sections.from_bus,
-                sections.to_bus,
-                node_of_bus,
-                sections.z,
-                sections.ratio,
-                scale,
-                z,
-            )
+                chord[:n_chord], parent, sections.from_bus, sections.to_bus, node_of_bus, sections.z, sections.ratio,
+                scale, r, x,
+            )  # fmt: skip
             if len(left):
-                raise NotRadial(_loops(model, left, parent, parent_edge, node_of_bus, layout))
-        ends = conducts[:n_branch]
+                raise NotRadial(_loops(model, left, parent, parent_edge, node_of_bus))
         gather_shunts(
-            node_of_bus,
-            sections.from_bus,
-            sections.to_bus,
-            ends,
-            seen.y_half,
-            seen.ratio2,
-            seen.y_open_from,
-            seen.y_open_to,
-            model.shunt_y,
-            y,
-        )
-        y /= scale.real**2 + scale.imag**2
+            node_of_bus, sections.from_bus, sections.to_bus, conducts, seen.y_from, seen.y_to, seen.y_open_from,
+            seen.y_open_to, model.shunt_y, inverse_scale, g, b,
+        )  # fmt: skip
         return cls(
             node_of_bus=node_of_bus,
             parent=parent[:n],
             parent_edge=parent_edge[:n],
             scale=scale,
-            z=z,
-            y=y,
-            ends=ends,
+            inverse_scale=inverse_scale,
+            r=r,
+            x=x,
+            g=g,
+            b=b,
+            ends=conducts[:n_branch],
         )
 
     @property
@@ -169,7 +154,7 @@ class Forest:
         return len(self.parent)
 
 
-def _switch_ends(model: PerUnitModel, tie: Indices) -> Indices:
+def _switch_ends(model: PerUnitModel, tie: Rows) -> Indices:
     switches = model.grid.switches
     out = np.full((len(switches), 2), -1, dtype=np.int32)
     out[tie, 0] = model.n_branch + np.arange(len(tie))
@@ -194,25 +179,17 @@ def _loops(
     parent: Indices,
     parent_edge: Indices,
     node_of_bus: Indices,
-    layout: Layout,
 ) -> list[list[str]]:
-    """Return the elements of the loop that each chord closes, the chord first."""
+    """Return the elements of the loop that each chord closes, the chord first; two trees meet at their sources."""
     loops = []
     for chord in chords.tolist():
-        if chord >= 0:
-            ends = (model.sections.from_bus[chord], model.sections.to_bus[chord])
-            first, second = (_path(int(node_of_bus[bus]), parent, parent_edge) for bus in ends)
-            shared = set(first) & set(second)
-            around = [e for e in first if e not in shared] + [
-                e for e in reversed(second) if e not in shared
-            ]
-            loops.append([model.branch_name(e) for e in (chord, *around)])
-        else:
-            row = model.source_rows[-2 - chord]
-            path = _path(int(node_of_bus[layout.roots[-2 - chord]]), parent, parent_edge)
-            loops.append(
-                [f"source {model.grid.sources.id[row]}", *(model.branch_name(e) for e in path)]
-            )
+        ends = (model.sections.from_bus[chord], model.sections.to_bus[chord])
+        first, second = (_path(int(node_of_bus[bus]), parent, parent_edge) for bus in ends)
+        shared = set(first) & set(second)
+        around = [e for e in first if e not in shared] + [
+            e for e in reversed(second) if e not in shared
+        ]
+        loops.append([model.branch_name(e) for e in (chord, *around)])
     return loops
 
 

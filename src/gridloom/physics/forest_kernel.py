@@ -1,9 +1,11 @@
-"""Compiled search of the closed grid: which bus is fed from where, in depth-first order.
+"""Compiled search of the closed grid: which bus is fed from where, in breadth-first order.
 
-Nodes are buses fused over closed switches. A node stands behind its parent in the numbering and its whole subtree
-follows it without a gap, so one pass down the numbers is a forward sweep and one pass up is a backward sweep.
+Nodes are buses fused over closed switches. A node stands behind its parent in the numbering, so one pass down the
+numbers is a forward sweep and one pass up is a backward sweep. Breadth first, neighbours in the numbering do not
+wait for each other: a sweep takes half the time that it takes in depth-first order (docs/decisions/201).
 """
 
+# ruff: noqa: PLR0917 - compiled loops take plain arrays, and numba takes no keywords in their order
 from __future__ import annotations
 
 import numpy as np
@@ -75,15 +77,16 @@ def grow_forest(
     """Number the nodes that the roots reach.
 
     Args:
-        start, edge, other: Incidence of the buses; edges from `n_branch` on are ties between two buses.
+        start: First entry of each bus in `edge` and `other`.
+        edge: Edge of each entry; from `n_branch` on edges are ties between two buses.
+        other: Bus at the far end of each entry.
         conducts: Both ends of each edge connected, shape (edge,).
         n_branch: Number of branches.
         roots: Bus of each source, in the order of preference.
         node_of_bus: Result, node of each bus, -1 where no root reaches.
         parent: Result, parent node of each node, -1 for a root.
         parent_edge: Result, branch to the parent, -1 for a root.
-        chord: Result, branches that close a loop (parallel branches included), or `-2 - source` for a source that
-            is reached from another one through a branch.
+        chord: Result, branches that close a loop, be it within a tree, between two sources, or in parallel.
 
     Returns:
         Number of nodes and number of chords.
@@ -91,53 +94,50 @@ def grow_forest(
     n_bus = node_of_bus.shape[0]
     node_of_bus[:] = -1
     seen = np.zeros(conducts.shape[0], np.bool_)
-    stack_bus = np.empty(n_bus + edge.shape[0] + 1, np.int32)
-    stack_edge = np.empty(n_bus + edge.shape[0] + 1, np.int32)
-    stack_parent = np.empty(n_bus + edge.shape[0] + 1, np.int32)
+    queue_bus = np.empty(n_bus + edge.shape[0] + 1, np.int32)
+    queue_edge = np.empty(n_bus + edge.shape[0] + 1, np.int32)
+    queue_parent = np.empty(n_bus + edge.shape[0] + 1, np.int32)
     cluster = np.empty(n_bus, np.int32)
-    n_node, n_chord = 0, 0
+    n_node, n_chord, head, tail = 0, 0, 0, 0
     for r in range(roots.shape[0]):
-        if node_of_bus[roots[r]] >= 0:
-            # Fused with, or fed by, an earlier source; a fused one shares its root.
-            if parent[node_of_bus[roots[r]]] >= 0:
-                chord[n_chord] = -2 - r
-                n_chord += 1
+        queue_bus[tail], queue_edge[tail], queue_parent[tail] = roots[r], -2 - r, -1
+        tail += 1
+    while head < tail:
+        bus, via, above = queue_bus[head], queue_edge[head], queue_parent[head]
+        head += 1
+        if via < 0:
+            if node_of_bus[bus] >= 0:
+                # Fused with an earlier source, whose root it shares.
+                continue
+        elif seen[via]:
             continue
-        stack_bus[0], stack_edge[0], stack_parent[0] = roots[r], -1, -1
-        top = 1
-        while top > 0:
-            top -= 1
-            bus, via, above = stack_bus[top], stack_edge[top], stack_parent[top]
-            if via >= 0:
-                if seen[via]:
+        else:
+            seen[via] = True
+            if node_of_bus[bus] >= 0:
+                chord[n_chord] = via
+                n_chord += 1
+                continue
+        node = n_node
+        n_node += 1
+        parent[node], parent_edge[node] = above, via if via >= 0 else -1
+        # All buses behind closed ties are this node.
+        cluster[0], size, at = bus, 1, 0
+        node_of_bus[bus] = node
+        while at < size:
+            b = cluster[at]
+            at += 1
+            for i in range(start[b], start[b + 1]):
+                e = edge[i]
+                if not conducts[e]:
                     continue
-                seen[via] = True
-                if node_of_bus[bus] >= 0:
-                    chord[n_chord] = via
-                    n_chord += 1
-                    continue
-            node = n_node
-            n_node += 1
-            parent[node], parent_edge[node] = above, via
-            # All buses behind closed ties are this node.
-            cluster[0], size = bus, 1
-            node_of_bus[bus] = node
-            at = 0
-            while at < size:
-                b = cluster[at]
-                at += 1
-                for i in range(start[b], start[b + 1]):
-                    e = edge[i]
-                    if not conducts[e]:
-                        continue
-                    if e >= n_branch:
-                        if node_of_bus[other[i]] < 0:
-                            node_of_bus[other[i]] = node
-                            cluster[size] = other[i]
-                            size += 1
-                    elif not seen[e]:
-                        stack_bus[top], stack_edge[top], stack_parent[top] = other[i], e, node
-                        top += 1
+                if e >= n_branch:
+                    if node_of_bus[other[i]] < 0:
+                        node_of_bus[other[i]] = node
+                        cluster[size] = other[i]
+                        size += 1
+                elif not seen[e]:
+                    queue_bus[tail], queue_edge[tail], queue_parent[tail] = other[i], e, node
+                    tail += 1
     return n_node, n_chord
 
 
@@ -150,32 +150,43 @@ def refer_to_roots(
     node_of_bus: Indices,
     z: Complexes,
     ratio: Complexes,
+    inverse_ratio: Complexes,
     scale: Complexes,
-    z_ref: Complexes,
+    inverse_scale: Complexes,
+    r: Floats,
+    x: Floats,
 ) -> None:
     """Refer every node to its root, so that no ratio is left inside the sweep.
 
     Args:
         n_node: Number of nodes.
-        parent, parent_edge: The forest.
-        from_bus, node_of_bus: To see which end of the branch is nearer to the root.
-        z, ratio: Of each branch.
+        parent: Parent of each node, -1 for a root.
+        parent_edge: Branch to the parent.
+        from_bus: From end of each branch, to see which end is nearer to the root.
+        node_of_bus: Node of each bus.
+        z: Series impedance of each branch.
+        ratio: Ratio of each branch.
+        inverse_ratio: One over it.
         scale: Result, referred voltage over voltage of each node.
-        z_ref: Result, referred impedance to the parent.
+        inverse_scale: Result, one over it.
+        r: Result, referred resistance to the parent.
+        x: Result, referred reactance to the parent.
     """
     for k in range(n_node):
         p, e = parent[k], parent_edge[k]
         if p < 0:
-            scale[k] = 1.0
-            z_ref[k] = 0.0
+            scale[k], inverse_scale[k] = 1.0, 1.0
+            r[k], x[k] = 0.0, 0.0
             continue
         if node_of_bus[from_bus[e]] == p:
             scale[k] = scale[p] * ratio[e]
-            to_side = scale[k]
+            inverse_scale[k] = inverse_scale[p] * inverse_ratio[e]
+            square = scale[k].real ** 2 + scale[k].imag ** 2
         else:
-            scale[k] = scale[p] / ratio[e]
-            to_side = scale[p]
-        z_ref[k] = z[e] * (to_side.real**2 + to_side.imag**2)
+            scale[k] = scale[p] * inverse_ratio[e]
+            inverse_scale[k] = inverse_scale[p] * ratio[e]
+            square = scale[p].real ** 2 + scale[p].imag ** 2
+        r[k], x[k] = z[e].real * square, z[e].imag * square
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -184,38 +195,56 @@ def gather_shunts(
     from_bus: Rows,
     to_bus: Rows,
     ends: Flags,
-    y_half: Complexes,
-    ratio2: Floats,
+    y_from: Complexes,
+    y_to: Complexes,
     y_open_from: Complexes,
     y_open_to: Complexes,
     bus_y: Complexes,
-    y: Complexes,
+    inverse_scale: Complexes,
+    g: Floats,
+    b: Floats,
 ) -> None:
-    """Sum all admittances to earth at each node, in per unit of the node itself.
+    """Sum all admittances to earth at each node, referred to the root.
 
     Args:
         node_of_bus: Node of each bus, -1 where dead.
-        from_bus, to_bus, ends: Branches and their connected ends.
-        y_half: Half the shunt of each branch, behind the ratio.
-        ratio2: Squared ratio.
-        y_open_from, y_open_to: Admittance of the whole branch, seen from the named end while the other is open.
+        from_bus: From bus of each branch.
+        to_bus: To bus of each branch.
+        ends: Connected ends, shape (branch, 2); rows beyond the branches are not looked at.
+        y_from: Shunt of the closed branch at its from end.
+        y_to: Shunt of the closed branch at its to end.
+        y_open_from: The whole branch, seen from its from end while the other is open.
+        y_open_to: The whole branch, seen from its to end while the other is open.
         bus_y: Shunts at each bus.
-        y: Result, shape (node,).
+        inverse_scale: Voltage over referred voltage of each node.
+        g: Result, conductance of each node.
+        b: Result, susceptance of each node.
     """
-    y[:] = 0.0
-    for b in range(node_of_bus.shape[0]):
-        if node_of_bus[b] >= 0:
-            y[node_of_bus[b]] += bus_y[b]
+    g[:] = 0.0
+    b[:] = 0.0
+    for bus in range(node_of_bus.shape[0]):
+        k = node_of_bus[bus]
+        if k >= 0:
+            g[k] += bus_y[bus].real
+            b[k] += bus_y[bus].imag
     for e in range(from_bus.shape[0]):
         f, t = node_of_bus[from_bus[e]], node_of_bus[to_bus[e]]
-        if ends[e, 0] and ends[e, 1]:
-            if f >= 0:
-                y[f] += y_half[e] / ratio2[e]
-                y[t] += y_half[e]
-        elif ends[e, 0] and f >= 0:
-            y[f] += y_open_from[e]
-        elif ends[e, 1] and t >= 0:
-            y[t] += y_open_to[e]
+        at_from, at_to = ends[e, 0] and f >= 0, ends[e, 1] and t >= 0
+        if at_from and at_to:
+            g[f] += y_from[e].real
+            b[f] += y_from[e].imag
+            g[t] += y_to[e].real
+            b[t] += y_to[e].imag
+        elif at_from:
+            g[f] += y_open_from[e].real
+            b[f] += y_open_from[e].imag
+        elif at_to:
+            g[t] += y_open_to[e].real
+            b[t] += y_open_to[e].imag
+    for k in range(g.shape[0]):
+        square = inverse_scale[k].real ** 2 + inverse_scale[k].imag ** 2
+        g[k] *= square
+        b[k] *= square
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -228,14 +257,22 @@ def merge_parallel(
     z: Complexes,
     ratio: Complexes,
     scale: Complexes,
-    z_ref: Complexes,
+    r: Floats,
+    x: Floats,
 ) -> Indices:
     """Fold chords that are parallel to a branch of the forest, with the same ratio, into its impedance.
 
     Args:
-        chord: Branches that close a loop; negative entries are sources.
-        parent, from_bus, to_bus, node_of_bus, z, ratio, scale: The forest and its branches.
-        z_ref: Referred impedances; changed.
+        chord: Branches that close a loop.
+        parent: Parent of each node.
+        from_bus: From bus of each branch.
+        to_bus: To bus of each branch.
+        node_of_bus: Node of each bus.
+        z: Series impedance of each branch.
+        ratio: Ratio of each branch.
+        scale: Referred voltage over voltage of each node.
+        r: Referred resistance to the parent; changed.
+        x: Referred reactance to the parent; changed.
 
     Returns:
         The chords that are left.
@@ -244,55 +281,97 @@ def merge_parallel(
     n = 0
     for i in range(chord.shape[0]):
         e = chord[i]
-        left[n] = e
-        n += 1
-        if e < 0:
-            continue
         f, t = node_of_bus[from_bus[e]], node_of_bus[to_bus[e]]
-        mismatch = abs(scale[f] * ratio[e] - scale[t])
-        if mismatch > 1e-9 * abs(scale[t]):
-            continue
-        if f == t:
-            # Shorted by closed ties: it carries nothing but its shunts.
-            n -= 1
-        elif parent[f] == t or parent[t] == f:
+        same = abs(scale[f] * ratio[e] - scale[t]) <= 1e-9 * abs(scale[t])
+        if same and (parent[f] == t or parent[t] == f):
             child = f if parent[f] == t else t
+            tree = complex(r[child], x[child])
             referred = z[e] * (scale[t].real ** 2 + scale[t].imag ** 2)
-            z_ref[child] = 1.0 / (1.0 / z_ref[child] + 1.0 / referred)
-            n -= 1
+            together = tree * referred / (tree + referred)
+            r[child], x[child] = together.real, together.imag
+        elif not (same and f == t):
+            # Between two buses of one node, without a ratio, a branch carries nothing but its shunts.
+            left[n] = e
+            n += 1
     return left[:n]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def sum_to_nodes(node_of_bus: Indices, values: Complexes, out: Complexes) -> None:
-    """Add complex `values` of shape (bus,) to their nodes in `out`, shape (node,), which is cleared first."""
-    out[:] = 0.0
-    for b in range(node_of_bus.shape[0]):
-        if node_of_bus[b] >= 0:
-            out[node_of_bus[b]] += values[b]
+def draw_at_nodes(node_of_bus: Indices, injected: Complexes, p: Floats, q: Floats) -> None:
+    """Sum what the buses draw from each node.
+
+    Args:
+        node_of_bus: Node of each bus, -1 where dead.
+        injected: Injection of each bus.
+        p: Result, active consumption of each node.
+        q: Result, reactive consumption of each node.
+    """
+    p[:] = 0.0
+    q[:] = 0.0
+    for bus in range(node_of_bus.shape[0]):
+        k = node_of_bus[bus]
+        if k >= 0:
+            p[k] -= injected[bus].real
+            q[k] -= injected[bus].imag
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def fill_from_roots(parent: Indices, v: Complexes) -> None:
-    """Give every node the voltage of its root; `v` holds the roots' and is changed."""
+def start_flat(parent: Indices, vr: Floats, vi: Floats) -> None:
+    """Give every node the voltage of its root; `vr` and `vi` hold the roots' and are changed."""
     for k in range(parent.shape[0]):
-        if parent[k] >= 0:
-            v[k] = v[parent[k]]
+        p = parent[k]
+        if p >= 0:
+            vr[k], vi[k] = vr[p], vi[p]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def to_buses(node_of_bus: Indices, scale: Complexes, v: Complexes, out: Complexes) -> None:
+def start_warm(
+    node_of_bus: Indices,
+    parent: Indices,
+    scale: Complexes,
+    known: Complexes,
+    vr: Floats,
+    vi: Floats,
+) -> None:
+    """Start live nodes from `known`, shape (bus,), where that is a number; roots keep theirs."""
+    for bus in range(node_of_bus.shape[0]):
+        k = node_of_bus[bus]
+        if k >= 0 and parent[k] >= 0 and not np.isnan(known[bus].real):
+            v = known[bus] * scale[k]
+            vr[k], vi[k] = v.real, v.imag
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def to_buses(
+    node_of_bus: Indices, inverse_scale: Complexes, vr: Floats, vi: Floats, out: Complexes
+) -> None:
     """Write the voltage of each bus into `out`: NaN where dead, un-referred elsewhere."""
-    for b in range(node_of_bus.shape[0]):
-        k = node_of_bus[b]
-        out[b] = v[k] / scale[k] if k >= 0 else complex(np.nan, np.nan)
+    for bus in range(node_of_bus.shape[0]):
+        k = node_of_bus[bus]
+        out[bus] = complex(vr[k], vi[k]) * inverse_scale[k] if k >= 0 else complex(np.nan, np.nan)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def subtree_sizes(parent: Indices) -> Indices:
-    """Return the number of nodes in the subtree of each node, itself included."""
-    size = np.ones(parent.shape[0], np.int32)
-    for k in range(parent.shape[0] - 1, 0, -1):
+def depth_first(parent: Indices) -> tuple[Indices, Indices]:
+    """Return the place of each node in depth-first order, and the root of each node."""
+    n = parent.shape[0]
+    size, place, free, root = (
+        np.ones(n, np.int32),
+        np.empty(n, np.int32),
+        np.empty(n, np.int32),
+        np.empty(n, np.int32),
+    )
+    for k in range(n - 1, -1, -1):
         if parent[k] >= 0:
             size[parent[k]] += size[k]
-    return size
+    roots_end = 0
+    for k in range(n):
+        above = parent[k]
+        if above < 0:
+            place[k], root[k] = roots_end, k
+            roots_end += size[k]
+        else:
+            place[k], root[k] = free[above], root[above]
+            free[above] += size[k]
+        free[k] = place[k] + 1
+    return place, root

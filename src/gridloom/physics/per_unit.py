@@ -16,7 +16,7 @@ import numpy as np
 
 from gridloom.core.errors import BadInput
 from gridloom.core.units import BASE_MVA, SQRT3
-from gridloom.physics.arrays import Complexes, Flags, Floats, Rows
+from gridloom.physics.arrays import Complexes, Flags, Floats, Rows, as_complex
 from gridloom.physics.branch_parameters import (
     PiSections,
     branch_sections,
@@ -35,12 +35,15 @@ _LEAST_Z_PU = 1e-13
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EndAdmittances:
-    """What each branch puts to earth, shape (branch,) each [pu]."""
+    """What the solvers need of each branch, shape (branch,) each [pu]."""
 
-    y_half: Complexes
-    """Half its shunt, behind the ratio."""
-    ratio2: Floats
-    """Squared magnitude of the ratio."""
+    series: Complexes
+    """One over its series impedance."""
+    inverse_ratio: Complexes
+    y_from: Complexes
+    """Shunt of the closed branch at its from bus."""
+    y_to: Complexes
+    """Shunt of the closed branch at its to bus."""
     y_open_from: Complexes
     """The whole branch, seen from its from bus while the to end is open."""
     y_open_to: Complexes
@@ -105,11 +108,15 @@ class PerUnitModel:
     @cached_property
     def seen_from_ends(self) -> EndAdmittances:
         """Shunts of every branch as its ends see them."""
-        y_half = self.sections.y / 2
-        open_to = y_half + y_half / (1 + self.sections.z * y_half)
-        ratio2 = np.abs(self.sections.ratio) ** 2
+        half, ratio2 = self.sections.y / 2, np.abs(self.sections.ratio) ** 2
+        open_to = half + half / (1 + self.sections.z * half)
         return EndAdmittances(
-            y_half=y_half, ratio2=ratio2, y_open_from=open_to / ratio2, y_open_to=open_to
+            series=1 / self.sections.z,
+            inverse_ratio=1 / self.sections.ratio,
+            y_from=half / ratio2,
+            y_to=half,
+            y_open_from=open_to / ratio2,
+            y_open_to=open_to,
         )
 
     def ends(self, topology: Topology) -> Flags:
@@ -152,6 +159,32 @@ class PerUnitModel:
         ends = np.stack([self.sections.from_bus, self.sections.to_bus], axis=1)
         return np.asarray(BASE_MVA / (SQRT3 * self.base_kv[ends]))
 
+    @cached_property
+    def rated_ka(self) -> Floats:
+        """Rated current at each branch end, shape (branch, 2); NaN where there is none [kA].
+
+        Transformers are rated by their own rated voltages, general branches by those of their buses. A rating of zero
+        stands for none, as many files have it.
+        """
+        grid, star = self.grid, self.grid.transformers3w
+        table, rows = grid.transformers, slice(self.offsets["branch"], self.offsets["hv"])
+        sn, nothing = table.sn_mva * table.parallel / SQRT3, np.full(len(star), np.nan)
+        legs = [
+            getattr(star, f"sn_{side}_mva") / SQRT3 / getattr(star, f"vn_{side}_kv")
+            for side in ("hv", "mv", "lv")
+        ]
+        rated = np.concatenate(
+            [
+                np.stack([grid.lines.rated_ka, grid.lines.rated_ka], axis=1),
+                np.stack([sn / table.vn_hv_kv, sn / table.vn_lv_kv], axis=1),
+                grid.branches.rated_mva[:, None] * self.current_base_ka[rows] / BASE_MVA,
+                np.stack([legs[0], nothing], axis=1),
+                np.stack([nothing, legs[1]], axis=1),
+                np.stack([nothing, legs[2]], axis=1),
+            ]
+        )
+        return np.where(rated > 0, rated, np.nan)
+
     def branch_name(self, branch: int) -> str:
         """Return `kind id` of a branch, for messages."""
         for kind, size, table in (
@@ -180,8 +213,9 @@ class PerUnitModel:
             branch = int(np.flatnonzero(wrong)[0])
             z, y, ratio = (getattr(self.sections, name)[branch] for name in ("z", "y", "ratio"))
             raise BadInput(
-                f"{self.branch_name(branch)}: series impedance {z} pu, shunt {y} pu, ratio {ratio}; the impedance must be "
-                "finite and not zero (model a tie without impedance as a closed switch between two buses)"
+                f"{self.branch_name(branch)}: series impedance {z} pu, shunt {y} pu, ratio {ratio}; "
+                "the impedance must be finite and not zero "
+                "(model a tie without impedance as a closed switch between two buses)"
             )
 
 
@@ -204,29 +238,28 @@ def bus_powers(model: PerUnitModel, state: OperatingPoint) -> BusPowers:
     """
     grid = model.grid
     loads, generators, storages = grid.loads, grid.generators, grid.storages
-    demand = np.where(loads.in_service, state.load_p_mw + 1j * state.load_q_mvar, 0.0)
+    demand = as_complex(state.load_p_mw, state.load_q_mvar) * loads.in_service
     q = np.where(np.isfinite(generators.vm_pu), 0.0, state.generator_q_mvar)
-    supply = np.where(generators.in_service, state.generator_p_mw + 1j * q, 0.0)
-    stored = np.where(storages.in_service, state.storage_p_mw + 1j * state.storage_q_mvar, 0.0)
+    supply = as_complex(state.generator_p_mw, q) * generators.in_service
+    stored = as_complex(state.storage_p_mw, state.storage_q_mvar) * storages.in_service
     stiff = demand * (1 - loads.z_share - loads.i_share)
-    constant = sum_at(supply, generators.bus, model.n_bus) + sum_at(
-        stored, storages.bus, model.n_bus
+    n = model.n_bus
+    constant = (
+        sum_at(supply, generators.bus, n)
+        + sum_at(stored, storages.bus, n)
+        - sum_at(stiff, loads.bus, n)
     )
-    constant = constant - sum_at(stiff, loads.bus, model.n_bus)
-    current = (
-        -sum_at(demand * loads.i_share, loads.bus, model.n_bus) if loads.i_share.any() else None
-    )
-    impedance = (
-        -sum_at(demand * loads.z_share, loads.bus, model.n_bus) if loads.z_share.any() else None
-    )
+    current = -sum_at(demand * loads.i_share, loads.bus, n) if loads.i_share.any() else None
+    impedance = -sum_at(demand * loads.z_share, loads.bus, n) if loads.z_share.any() else None
     return BusPowers(constant=constant / BASE_MVA, current=current, impedance=impedance)
 
 
 def sum_at(values: Complexes, bus: Rows, n_bus: int) -> Complexes:
     """Sum `values` of shape (..., element) at their buses; gives (..., n_bus)."""
     if values.ndim == 1:
-        real = np.bincount(bus, values.real, minlength=n_bus)
-        return real + 1j * np.bincount(bus, values.imag, minlength=n_bus)
+        real: Floats = np.bincount(bus, values.real, minlength=n_bus).astype(np.float64)
+        imag: Floats = np.bincount(bus, values.imag, minlength=n_bus).astype(np.float64)
+        return as_complex(real, imag)
     out = np.zeros((*values.shape[:-1], n_bus), dtype=np.complex128)
     for element, row in enumerate(bus.tolist()):
         out[..., row] += values[..., element]
@@ -235,7 +268,7 @@ def sum_at(values: Complexes, bus: Rows, n_bus: int) -> Complexes:
 
 def _shunts(grid: Grid, n_bus: int) -> Complexes:
     shunts = grid.shunts
-    admittance = np.where(shunts.in_service, shunts.p_mw - 1j * shunts.q_mvar, 0.0) / BASE_MVA
+    admittance = as_complex(shunts.p_mw, -shunts.q_mvar) * shunts.in_service / BASE_MVA
     return sum_at(admittance, shunts.bus, n_bus)
 
 

@@ -10,7 +10,7 @@ for sensors of the state estimator.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,7 +121,9 @@ class PgmModel:
         Raises:
             power_grid_model.errors.PowerGridError: As the engine raises it, e.g. `NotObservableError`.
         """
-        core = PowerGridModel({**self.input, **sensors}, system_frequency=self.grid.frequency_hz)
+        core = PowerGridModel(
+            cast("Any", {**self.input, **sensors}), system_frequency=self.grid.frequency_hz
+        )
         output = core.calculate_state_estimation(
             error_tolerance=tolerance_pu, output_component_types={"node"}
         )
@@ -301,7 +303,7 @@ class PgmModel:
         y = self.model.shunt_y.copy()
         sections, seen = self.model.sections, self.model.seen_from_ends
         whole = self._shorted & self.ends.all(axis=1)
-        np.add.at(y, sections.from_bus[whole], 2 * seen.y_half[whole])
+        np.add.at(y, sections.from_bus[whole], (seen.y_from + seen.y_to)[whole])
         bus = np.flatnonzero(y)
         out = initialize_array("input", "shunt", len(bus))
         out["id"], out["node"], out["status"] = self._take(len(bus)), self.node_of_bus[bus], 1

@@ -15,20 +15,22 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from gridloom.core.errors import BadInput
-from gridloom.physics.arrays import Complexes, Flags, Floats
+from gridloom.physics.arrays import Complexes, Flags, Floats, Indices, unit_phasor
 from gridloom.physics.forest import Forest, Layout
-from gridloom.physics.forest_kernel import fill_from_roots, sum_to_nodes, to_buses
+from gridloom.physics.forest_kernel import draw_at_nodes, start_flat, start_warm, to_buses
 from gridloom.physics.operating_point import OperatingPoint
 from gridloom.physics.per_unit import BusPowers, PerUnitModel, bus_powers
-from gridloom.physics.results import PowerFlowResult, result_from_voltages
+from gridloom.physics.results import BatchResult, PowerFlowResult, result_from_voltages
 from gridloom.physics.sweep_kernel import sweep
 
 if TYPE_CHECKING:
     from gridloom.grid.model import Grid
 
 TOLERANCE_PU = 1e-10
+"""Estimated distance to the solution at which a voltage counts as solved."""
 MOST_SWEEPS = 200
 _SAME_PU = 1e-12
+_NOTHING = np.empty(0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,7 +40,7 @@ class RadialSolution:
     converged: bool
     iterations: int
     residual_pu: float
-    """Last change of voltage [pu]."""
+    """Estimated distance to the solution [pu]."""
     solve_ms: float
     v: Complexes
     """Complex voltage of each bus, star points included, NaN where dead, shape (n_bus,) [pu]."""
@@ -87,7 +89,6 @@ class RadialSolver:
         self.layout = Layout.of(self.model)
         _refuse_held_voltages(grid)
         self.forest = Forest.of(self.model, self.layout, grid.switches.closed)
-        self._state: OperatingPoint | None = None
 
     @property
     def grid(self) -> Grid:
@@ -158,38 +159,58 @@ class RadialSolver:
     ) -> RadialSolution:
         """Solve injections that may depend on voltage; arguments as in `solve`."""
         started = time.perf_counter()
-        forest, n = self.forest, self.forest.n_nodes
-        v = self._start(source_vm_pu, start)
-        vr, vi = v.real.copy(), v.imag.copy()
-        demand, y = -self._to_nodes(powers.constant), forest.y
+        forest = self.forest
+        vr, vi = self._start(source_vm_pu, start)
+        p, q = self._draw(powers.constant)
+        g, b, p_current, q_current = forest.g, forest.b, _NOTHING, _NOTHING
         if powers.impedance is not None:
-            y = y - np.conj(self._to_nodes(powers.impedance)) / np.abs(forest.scale) ** 2
-        has_current = powers.current is not None
-        by_voltage = np.zeros(1, dtype=np.complex128)
+            p_z, q_z = self._draw(powers.impedance)
+            square = np.abs(forest.inverse_scale) ** 2
+            g, b = g + p_z * square, b - q_z * square
         if powers.current is not None:
-            by_voltage = -self._to_nodes(powers.current) / np.abs(forest.scale)
-        ir, ii = np.empty(n), np.empty(n)
-        iterations, change = sweep(
-            forest.parent, *_parts(forest.z), *_parts(demand), *_parts(y), has_current, *_parts(by_voltage),
-            vr, vi, ir, ii, TOLERANCE_PU, MOST_SWEEPS,
-        )  # fmt: skip
+            p_i, q_i = self._draw(powers.current)
+            factor = np.abs(forest.inverse_scale)
+            p_current, q_current = p_i * factor, q_i * factor
+        sweeps, distance = sweep(
+            forest.parent,
+            forest.r,
+            forest.x,
+            p,
+            q,
+            g,
+            b,
+            p_current,
+            q_current,
+            vr,
+            vi,
+            TOLERANCE_PU,
+            MOST_SWEEPS,
+        )
         out = np.empty(self.model.n_bus, dtype=np.complex128)
-        to_buses(forest.node_of_bus, forest.scale, vr + 1j * vi, out)
+        to_buses(forest.node_of_bus, forest.inverse_scale, vr, vi, out)
         return RadialSolution(
-            converged=change <= TOLERANCE_PU,
-            iterations=iterations,
-            residual_pu=float(change),
+            converged=distance <= TOLERANCE_PU,
+            iterations=sweeps,
+            residual_pu=float(distance),
             solve_ms=(time.perf_counter() - started) * 1e3,
             v=out,
             model=self.model,
             ends=forest.ends,
         )
 
+    def solve_batch(
+        self, state: OperatingPoint, *, with_loading: bool = True, n_threads: int = 1
+    ) -> BatchResult:
+        """Solve many scenarios at the solver's switch positions, as `batch.solve_batch`."""
+        from gridloom.physics.batch import solve_batch
+
+        return solve_batch(self, state, with_loading=with_loading, n_threads=n_threads)
+
     def source_voltages(self, source_vm_pu: Floats | None = None) -> Complexes:
         """Return the complex voltage held by each source in service, refusing two that disagree at one place."""
         sources, rows = self.grid.sources, self.model.source_rows
         magnitude = (sources.vm_pu if source_vm_pu is None else source_vm_pu)[rows]
-        held: Complexes = magnitude * np.exp(1j * np.deg2rad(sources.va_deg[rows]))
+        held = magnitude * unit_phasor(sources.va_deg[rows])
         node = self.forest.node_of_bus[self.layout.roots]
         for first, second in zip(*_pairs_at_one_node(node), strict=True):
             if abs(held[first] - held[second]) > _SAME_PU:
@@ -199,32 +220,23 @@ class RadialSolver:
                 )
         return held
 
-    def _start(self, source_vm_pu: Floats | None, start: Complexes | None) -> Complexes:
+    def _start(self, source_vm_pu: Floats | None, start: Complexes | None) -> tuple[Floats, Floats]:
         forest = self.forest
-        v = np.empty(forest.n_nodes, dtype=np.complex128)
-        roots = forest.node_of_bus[self.layout.roots]
-        held = self.source_voltages(source_vm_pu)
-        v[roots] = held
-        fill_from_roots(forest.parent, v)
+        vr, vi = np.empty(forest.n_nodes), np.empty(forest.n_nodes)
+        roots, held = forest.node_of_bus[self.layout.roots], self.source_voltages(source_vm_pu)
+        vr[roots], vi[roots] = held.real, held.imag
+        start_flat(forest.parent, vr, vi)
         if start is not None:
-            known = np.full(forest.n_nodes, np.nan, dtype=np.complex128)
-            live = forest.node_of_bus >= 0
-            known[forest.node_of_bus[live]] = start[live]
-            v = np.where(np.isnan(known), v, known * forest.scale)
-            v[roots] = held
-        return v
+            start_warm(forest.node_of_bus, forest.parent, forest.scale, start, vr, vi)
+        return vr, vi
 
-    def _to_nodes(self, values: Complexes) -> Complexes:
-        out = np.empty(self.forest.n_nodes, dtype=np.complex128)
-        sum_to_nodes(self.forest.node_of_bus, values, out)
-        return out
+    def _draw(self, injected: Complexes) -> tuple[Floats, Floats]:
+        p, q = np.empty(self.forest.n_nodes), np.empty(self.forest.n_nodes)
+        draw_at_nodes(self.forest.node_of_bus, injected, p, q)
+        return p, q
 
 
-def _parts(values: Complexes) -> tuple[Floats, Floats]:
-    return np.ascontiguousarray(values.real), np.ascontiguousarray(values.imag)
-
-
-def _pairs_at_one_node(node: Floats) -> tuple[list[int], list[int]]:
+def _pairs_at_one_node(node: Indices) -> tuple[list[int], list[int]]:
     seen: dict[int, int] = {}
     first, second = [], []
     for index, at in enumerate(node.tolist()):

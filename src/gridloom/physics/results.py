@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gridloom.core.units import KW_PER_MW, SQRT3
+from gridloom.core.units import KW_PER_MW
 from gridloom.physics.arrays import Complexes, Flags, Floats
 from gridloom.physics.flow_kernel import branch_flows
 
@@ -39,7 +39,7 @@ class PowerFlowResult:
     iterations: int
     """Sweeps of the radial engine; 0 where the engine does not tell."""
     residual_pu: float
-    """Last change of voltage; NaN where the engine does not tell."""
+    """Estimated distance of a voltage to the solution; NaN where the engine does not tell."""
     solve_ms: float
     """Wall time of solving and mapping back [ms]."""
     v: Complexes
@@ -69,40 +69,23 @@ class PowerFlowResult:
     @cached_property
     def line_flow(self) -> Flows:
         """Flows of the lines."""
-        return self._flows(
-            "line",
-            len(self.model.grid.lines),
-            np.stack([self.model.grid.lines.rated_ka] * 2, axis=1),
-        )
+        return self._flows("line", len(self.model.grid.lines))
 
     @cached_property
     def transformer_flow(self) -> Flows:
         """Flows of the two-winding transformers; from is the high side."""
-        table = self.model.grid.transformers
-        rated = table.sn_mva * table.parallel / SQRT3
-        return self._flows(
-            "transformer",
-            len(table),
-            np.stack([rated / table.vn_hv_kv, rated / table.vn_lv_kv], axis=1),
-        )
+        return self._flows("transformer", len(self.model.grid.transformers))
 
     @cached_property
     def branch_flow(self) -> Flows:
-        """Flows of the general branches; rated at rated voltage."""
-        table = self.model.grid.branches
-        base = self.model.current_base_ka[self._rows("branch", len(table))]
-        return self._flows("branch", len(table), table.rated_mva[:, None] * base)
+        """Flows of the general branches."""
+        return self._flows("branch", len(self.model.grid.branches))
 
     @cached_property
     def transformer3w_flow(self) -> tuple[Flows, Flows, Flows]:
         """Flows of the high, middle and low legs; the high leg's from side and the others' to side are terminals."""
-        table, per_leg = self.model.grid.transformers3w, []
-        for side in ("hv", "mv", "lv"):
-            rated = getattr(table, f"sn_{side}_mva") / SQRT3 / getattr(table, f"vn_{side}_kv")
-            nothing = np.full(len(table), np.nan)
-            both = [rated, nothing] if side == "hv" else [nothing, rated]
-            per_leg.append(self._flows(side, len(table), np.stack(both, axis=1)))
-        return per_leg[0], per_leg[1], per_leg[2]
+        n = len(self.model.grid.transformers3w)
+        return self._flows("hv", n), self._flows("mv", n), self._flows("lv", n)
 
     @property
     def line_loading_pct(self) -> Floats:
@@ -139,15 +122,10 @@ class PowerFlowResult:
         known = every[np.isfinite(every)]
         return float(known.max()) if len(known) else float("nan")
 
-    def _rows(self, kind: str, n: int) -> slice:
-        start = self.model.offsets[kind]
-        return slice(start, start + n)
-
-    def _flows(self, kind: str, n: int, rated_ka: Floats) -> Flows:
-        rows = self._rows(kind, n)
+    def _flows(self, kind: str, n: int) -> Flows:
+        rows = slice(self.model.offsets[kind], self.model.offsets[kind] + n)
         s, i = self.power[rows], self.current_ka[rows]
-        # A rating of zero stands for none, as many files have it.
-        share = i / np.where(rated_ka > 0, rated_ka, np.nan)
+        share = i / self.model.rated_ka[rows]
         return Flows(
             p_from_mw=s[:, 0].real,
             q_from_mvar=s[:, 0].imag,
@@ -191,21 +169,11 @@ def result_from_voltages(
     """Compute all flows from the voltages of the model's buses, shape (n_bus,), NaN where dead."""
     power = np.empty((model.n_branch, 2), dtype=np.complex128)
     current_ka = np.empty((model.n_branch, 2))
-    sections, halves = model.sections, model.seen_from_ends
+    sections, seen = model.sections, model.seen_from_ends
     loss = branch_flows(
-        v,
-        sections.from_bus,
-        sections.to_bus,
-        ends,
-        sections.z,
-        halves.y_half,
-        sections.ratio,
-        halves.y_open_from,
-        halves.y_open_to,
-        model.current_base_ka,
-        power,
-        current_ka,
-    )
+        v, sections.from_bus, sections.to_bus, ends, seen.series, seen.inverse_ratio, seen.y_from, seen.y_to,
+        seen.y_open_from, seen.y_open_to, model.current_base_ka, power, current_ka,
+    )  # fmt: skip
     return PowerFlowResult(
         converged=converged,
         engine=engine,
@@ -215,6 +183,6 @@ def result_from_voltages(
         v=v[: len(model.grid.buses)],
         power=power,
         current_ka=current_ka,
-        loss_kw=loss.real * KW_PER_MW,
+        loss_kw=loss * KW_PER_MW,
         model=model,
     )
