@@ -9,7 +9,7 @@ import msgspec
 from gridloom.core.errors import Malformed
 
 type Deed = Literal[
-    "inject", "repair", "stick", "release", "cut_link", "mend_link", "operate", "status"
+    "inject", "repair", "reset", "stick", "release", "cut_link", "mend_link", "operate", "status"
 ]
 
 
@@ -17,7 +17,8 @@ class ControlRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """One wish.
 
     `inject` and `repair` take a line, `stick`, `release` and `operate` (a hand on the drive) a switch, `cut_link` and
-    `mend_link` a gateway; `status` takes nothing.
+    `mend_link` a gateway; `status` takes nothing. `reset` repairs all lines and lets a crew bring every switch back to
+    its normal position.
     """
 
     do: Deed

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import msgspec
 
@@ -20,17 +18,18 @@ from gridloom.field.truth_log import TruthLog
 from gridloom.grid.instruments import Instruments
 from gridloom.grid.model import Switches
 from gridloom.ioe import subjects
+from gridloom.ioe.commands import CommandDesk, encode_ack
 
 type Verify = Callable[[bytes], Command]
 type Keep = Callable[[bytes], None]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Station:
-    """All switch gateways of one cell: one guard, one address."""
+    """All remote switches of one cell: one desk, one address."""
 
     gateway: Gateway
-    guard: CommandGuard[Command]
+    desk: CommandDesk
 
 
 class Devices:
@@ -41,13 +40,14 @@ class Devices:
         switches: Switches,
         instruments: Instruments,
         gateways: list[Gateway],
+        *,
         plant: Plant,
         outbox: Outbox,
         log: TruthLog,
         verify: Verify,
         keep: Keep | None = None,
     ) -> None:
-        """Make one guard per cell.
+        """Make one desk per cell.
 
         Args:
             switches: The grid's switches.
@@ -57,19 +57,18 @@ class Devices:
             outbox: Takes the answers.
             log: Keeps what was received and done.
             verify: Opens an envelope, or raises if it is not genuine.
-            keep: Stores the guards' memory before an order is carried out; a restart gives it to `restore`.
+            keep: Stores the devices' memory before an order is carried out; a restart gives it to `restore`.
         """
         self._switches, self._plant, self._outbox, self._log = switches, plant, outbox, log
-        self._verify, self._keep = verify, keep
-        self._final: dict[str, str] = {}
+        self._keep = keep
         self._stations: dict[str, _Station] = {}
         targets: dict[str, set[str]] = {}
         for gateway in gateways:
             watched = instruments.element[gateway.rows]
             ids = {str(switches.id[row]) for row in watched[switches.is_remote[watched]]}
             targets.setdefault(gateway.path, set()).update(ids)
-            guard = CommandGuard(verify, targets[gateway.path])
-            self._stations.setdefault(gateway.path, _Station(gateway=gateway, guard=guard))
+            desk = CommandDesk(CommandGuard(verify, targets[gateway.path]))
+            self._stations.setdefault(gateway.path, _Station(gateway=gateway, desk=desk))
 
     def paths(self) -> tuple[str, ...]:
         """Return the cells in which something can be operated."""
@@ -81,26 +80,20 @@ class Devices:
         return station.gateway if station is not None else None
 
     def take(self, path: str, envelope: bytes, now_ns: int) -> None:
-        """Check one envelope at the device and begin what it orders."""
+        """Check one envelope at the device, answer it, and begin what it orders."""
         station = self._stations[path]
-        decision = station.guard.check(envelope, now_ns)
-        order = decision.order
-        if decision.is_accepted and order is not None:
-            if self._keep is not None:
-                self._keep(self.save())
-            self._begin(station, order, now_ns)
+        answer, order = station.desk.take(envelope, now_ns)
+        if order is None:
+            self._log.command(now_ns, answer.key, path, "", answer.outcome, moved=False)
+            self._answer(station, answer)
             return
-        note = decision.note
-        if decision.outcome == "duplicate":
-            note = self._final.get(decision.key, "still under way")
-        target, action = ("", "") if order is None else (order.action.target, order.action.kind)
-        self._log.command(now_ns, decision.key, target, str(action), decision.outcome, moved=False)
-        self._answer(station, decision.key, decision.outcome, now_ns, note)
+        self._save()
+        self._answer(station, answer)
+        self._begin(station, order, now_ns)
 
     def save(self) -> bytes:
-        """Return what all guards must remember."""
-        guards = {path: one.guard.save().decode() for path, one in self._stations.items()}
-        return json.dumps(guards, separators=(",", ":")).encode()
+        """Return what all desks must remember."""
+        return msgspec.json.encode({path: one.desk.save() for path, one in self._stations.items()})
 
     def restore(self, state: bytes) -> None:
         """Take over what `save` returned before a restart.
@@ -109,63 +102,52 @@ class Devices:
             Malformed: The bytes are damaged; call `forget_before` then.
         """
         try:
-            guards = msgspec.json.decode(state, type=dict[str, str])
+            desks = msgspec.json.decode(state, type=dict[str, bytes])
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise Malformed(f"memory of the devices is damaged: {error}") from None
         for path, station in self._stations.items():
-            if path in guards:
-                station.guard.restore(guards[path].encode())
+            if path in desks:
+                station.desk.restore(desks[path])
 
     def forget_before(self, time_ns: int) -> None:
         """Refuse every order issued up to `time_ns`: what was carried out is not known."""
         for station in self._stations.values():
-            station.guard.forget_before(time_ns)
+            station.desk.guard.forget_before(time_ns)
+
+    def _save(self) -> None:
+        if self._keep is not None:
+            self._keep(self.save())
 
     def _begin(self, station: _Station, order: Command, now_ns: int) -> None:
         kind, target = order.action.kind, order.action.target
-        if kind not in {ActionKind.OPEN, ActionKind.CLOSE}:
-            self._end(station, order, "failed", f"a switch cannot {kind}", now_ns)
-            return
         row, close = self._switches.row(target), kind is ActionKind.CLOSE
 
         def done(movement: Movement, at_ns: int) -> None:
             stands = bool(self._plant.switchgear.closed[row]) == close
             note = "" if movement.succeeds else "the switch did not move"
-            self._end(station, order, "done" if stands else "failed", note, at_ns)
+            self._end(station, order, at_ns, note, succeeded=stands)
 
-        movement = self._plant.move(row, now_ns, close=close, then=done)
-        self._log.command(
-            now_ns, order.key, target, str(kind), "accepted", moved=movement is not None
-        )
-        self._answer(station, order.key, "accepted", now_ns, "")
-        if movement is None:
-            self._end(station, order, "failed", "the switch is moving already", now_ns)
+        movement = None
+        if kind in {ActionKind.OPEN, ActionKind.CLOSE}:
+            movement = self._plant.move(row, now_ns, close=close, then=done)
+            note = "the switch is moving already"
+        else:
+            note = f"a switch cannot {kind}"
+        moved = movement is not None
+        self._log.command(now_ns, order.key, target, str(kind), "accepted", moved=moved)
+        if not moved:
+            self._end(station, order, now_ns, note, succeeded=False)
 
     def _end(
-        self,
-        station: _Station,
-        order: Command,
-        outcome: Literal["done", "failed"],
-        note: str,
-        now_ns: int,
+        self, station: _Station, order: Command, now_ns: int, note: str, *, succeeded: bool
     ) -> None:
-        self._final[order.key] = outcome
-        self._log.command(
-            now_ns, order.key, order.action.target, str(order.action.kind), outcome, moved=False
-        )
-        self._answer(station, order.key, outcome, now_ns, note)
+        answer = station.desk.end(order.key, succeeded=succeeded, now_ns=now_ns, note=note)
+        target, kind = order.action.target, str(order.action.kind)
+        self._log.command(now_ns, order.key, target, kind, answer.outcome, moved=False)
+        self._save()
+        self._answer(station, answer)
 
-    def _answer(
-        self,
-        station: _Station,
-        key: str,
-        outcome: Literal[
-            "accepted", "done", "failed", "duplicate", "expired", "forged", "stale", "unknown"
-        ],
-        now_ns: int,
-        note: str,
-    ) -> None:
-        answer = Acknowledgement(key=key, outcome=outcome, at_ns=now_ns, note=note)
+    def _answer(self, station: _Station, answer: Acknowledgement) -> None:
         gateway = station.gateway
-        payload = msgspec.msgpack.encode(answer)
-        self._outbox.post(subjects.ack(gateway.path), payload, gateway.name, gateway.link, now_ns)
+        subject, payload = subjects.ack(gateway.path), encode_ack(answer)
+        self._outbox.post(subject, payload, gateway.name, gateway.link, answer.at_ns)

@@ -22,6 +22,8 @@ class Emission:
     """Order among messages that are due together."""
     subject: str
     payload: bytes
+    message_id: str = ""
+    """Id under which the record keeps it once, however often it is sent; empty where it is not recorded."""
 
 
 class Outbox:
@@ -82,7 +84,14 @@ class Outbox:
         )
 
     def post(
-        self, subject: str, payload: bytes, gateway: str, link: LinkProfile, now_ns: int
+        self,
+        subject: str,
+        payload: bytes,
+        gateway: str,
+        link: LinkProfile,
+        now_ns: int,
+        *,
+        message_id: str = "",
     ) -> None:
         """Send one message over a link; it may be lost, but it never overtakes its own gateway's last one."""
         delay_ns = link.carry_ns(self._rng)
@@ -92,7 +101,13 @@ class Outbox:
         due_ns = max(now_ns + delay_ns, self._last_due_ns.get(gateway, 0))
         self._last_due_ns[gateway] = due_ns
         self._pending.append(
-            Emission(due_ns=due_ns, number=self._number, subject=subject, payload=payload)
+            Emission(
+                due_ns=due_ns,
+                number=self._number,
+                subject=subject,
+                payload=payload,
+                message_id=message_id,
+            )
         )
         self._number += 1
 

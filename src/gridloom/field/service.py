@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from gridloom.ioe.signing import Verifier
 log = structlog.get_logger(__name__)
 
 _LONGEST_SLEEP_S = 0.05
+_MOST_SOLVES_PER_S = 20.0
 _QUIET_S = 10.0
 """An accelerated clock stays at 1x this long after the last event [s of grid time]."""
 
@@ -76,6 +78,7 @@ async def serve(
     world = World(grid, options, verify=verify, keep=state.keep)
     state.restore(world)
     clock = _clock(settings, options.start_ns)
+    world.set_pace(_pace_s(clock.speed))
     shell = Shell(world, bus, clock)
     await shell.attach()
     log.info("field_ready", grid=grid.name, seed=options.seed, epoch=options.epoch)
@@ -129,9 +132,15 @@ class _Pace:
             clock.slow_down()
         else:
             clock.speed_up()
+        self._world.set_pace(_pace_s(clock.speed))
         change = SpeedChange(at_ns=clock.now_ns(), speed=clock.speed)
         log.info("field_speed", speed=clock.speed)
         await self._bus.publish(FIELD_SPEED, msgspec.json.encode(change))
+
+
+def _pace_s(speed: float) -> float:
+    """Return the time between power flows at a speed: one a grid second, but not more than twenty a wall second."""
+    return max(1.0, float(round(speed / _MOST_SOLVES_PER_S)))
 
 
 def _clock(settings: ServeOptions, start_ns: int) -> Clock:
@@ -151,7 +160,8 @@ class _State:
     def next_epoch(self, first: int) -> int:
         """Return the epoch of this start and remember it."""
         if self._directory is None:
-            return first
+            # Without a memory only the wall clock tells one start from the next; events are known by their epoch.
+            return int(time.time())
         path = self._directory / "epoch"
         try:
             epoch = int(path.read_text()) + 1 if path.is_file() else first

@@ -19,7 +19,7 @@ from gridloom.field.outbox import Emission
 from gridloom.field.world import World
 from gridloom.ioe import birth as births
 from gridloom.ioe import subjects
-from gridloom.ioe.bus import Bus, Message, Subscription, respond
+from gridloom.ioe.bus import MESSAGE_ID, Bus, Message, Subscription, respond
 from gridloom.ioe.subjects import Lane
 
 log = structlog.get_logger(__name__)
@@ -80,7 +80,8 @@ class Shell:
         while self._queue and self._queue[0][0] <= now_ns:
             _, _, emission = heapq.heappop(self._queue)
             self.sent += 1
-            await self._bus.publish(emission.subject, emission.payload)
+            headers = {MESSAGE_ID: emission.message_id} if emission.message_id else None
+            await self._bus.publish(emission.subject, emission.payload, headers=headers)
 
     def _take(self, emissions: Iterable[Emission]) -> None:
         for one in emissions:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,9 @@ ROLE = {
     "relay": "relay",
 }
 """Roles of a gateway: each is a unit of its own with its own link and its own sequence of frames."""
+_PACES_A_PERIOD = 20.0
+"""On a fast clock, slow readings are spread over at least this many power flows."""
+_HEAD_END_ROWS = 4000
 HEAD_END = "head-end"
 """Source of all meters when readings are sent at a given rate: frames of a useful size instead of many tiny ones."""
 
@@ -111,6 +116,7 @@ class Telemetry:
             )
             for kind in ANALOGUE
         }
+        self._generation = 0
         self.readings = 0
         """Rows sent so far, lost ones included."""
 
@@ -118,66 +124,77 @@ class Telemetry:
         """Return the gateways that send a kind of instrument."""
         return [gateway for gateway in self.gateways if gateway.kind == kind]
 
-    def begin(self, agenda: Agenda, start_ns: int, closed: Flags, switch_of: Rows) -> None:
-        """Enter the first reading of everything.
+    def begin(
+        self,
+        agenda: Agenda,
+        start_ns: int,
+        closed: Flags,
+        switch_of: Rows,
+        *,
+        pace_s: float = 1.0,
+    ) -> None:
+        """Enter the first reading of everything; readings entered by an earlier call end.
 
         Args:
             agenda: Takes the readings to come.
             start_ns: Now [ns].
             closed: Positions of all switches; read again at every scan, shape (switch,).
             switch_of: Row of the switch that an instrument watches, shape (instrument,).
+            pace_s: Time between two power flows; nothing is read more often than that would make sense [s].
         """
+        self._generation += 1
         if self._settings.readings_per_second > 0.0:
-            self._begin_head_end(agenda, start_ns)
+            self._begin_head_end(agenda, start_ns, pace_s)
         else:
             for gateway in self.of_kind("meter"):
-                self._begin_meters(agenda, start_ns, gateway)
+                self._begin_meters(agenda, start_ns, gateway, pace_s)
+        rtu_s = max(self._settings.rtu_period_s, pace_s)
         for kind in ("branch", "bus"):
             for gateway in self.of_kind(kind):
-                self._repeat(agenda, start_ns, self._settings.rtu_period_s, gateway, gateway.rows)
+                self._repeat(agenda, start_ns, rtu_s, partial(self._read, gateway, gateway.rows))
+        scan_s = max(self._settings.scan_period_s, _PACES_A_PERIOD * (pace_s - 1.0))
         for number, gateway in enumerate(self.of_kind("switch")):
-            period_ns = ns_from_s(self._settings.scan_period_s)
-            offset_ns = number * NS_PER_S % period_ns
+            first_ns = start_ns + number * NS_PER_S % ns_from_s(scan_s)
+            scan = partial(self._scan, gateway, closed, switch_of)
+            self._repeat(agenda, first_ns, scan_s, scan)
 
-            def scan(now_ns: int, gateway: Gateway = gateway, period_ns: int = period_ns) -> None:
-                values = closed[switch_of[gateway.rows]].astype(np.float32)[None, :]
-                self._send(gateway, gateway.rows, values, now_ns, FrameFlag.COMPLETE)
-                agenda.add(now_ns + period_ns, scan, Turn.SAMPLE)
-
-            agenda.add(start_ns + offset_ns, scan, Turn.SAMPLE)
-
-    def _begin_meters(self, agenda: Agenda, start_ns: int, gateway: Gateway) -> None:
-        period_s = self._settings.meter_period_s
+    def _begin_meters(self, agenda: Agenda, start_ns: int, gateway: Gateway, pace_s: float) -> None:
+        period_s = max(self._settings.meter_period_s, _PACES_A_PERIOD * (pace_s - 1.0))
         slots = spread(gateway.rows, ns_from_s(period_s), NS_PER_S, self._settings.meters_a_frame)
         # Gateways start at different seconds, or all would send at the full minute.
         shift_ns = int(self._rng.integers(max(1, int(period_s)))) * NS_PER_S
         for offset_ns, rows in slots:
             first_ns = start_ns + (offset_ns + shift_ns) % ns_from_s(period_s)
-            self._repeat(agenda, first_ns, period_s, gateway, rows)
+            self._repeat(agenda, first_ns, period_s, partial(self._read, gateway, rows))
 
-    def _begin_head_end(self, agenda: Agenda, start_ns: int) -> None:
+    def _begin_head_end(self, agenda: Agenda, start_ns: int, pace_s: float) -> None:
         rows = self._probes.rows[FrameKind.METER]
         if not len(rows):
             return
-        period_s = len(rows) / self._settings.readings_per_second
+        period_s = max(1.0, pace_s) * len(rows) / self._settings.readings_per_second
         gateway = Gateway(
             name=HEAD_END, path="head-end", kind="meter", rows=rows, link=LINKS["fibre"]
         )
         parts = np.array_split(rows, max(1, -(-len(rows) // _HEAD_END_ROWS)))
         for number, part in enumerate(parts):
             first_ns = start_ns + ns_from_s(period_s * number / len(parts))
-            self._repeat(agenda, first_ns, period_s, gateway, part)
+            self._repeat(agenda, first_ns, period_s, partial(self._read, gateway, part))
 
     def _repeat(
-        self, agenda: Agenda, first_ns: int, period_s: float, gateway: Gateway, rows: Rows
+        self, agenda: Agenda, first_ns: int, period_s: float, read: Callable[[int], None]
     ) -> None:
-        period_ns = max(1, ns_from_s(period_s))
+        period_ns, generation = max(1, ns_from_s(period_s)), self._generation
 
-        def read(now_ns: int) -> None:
-            self._read(gateway, rows, now_ns)
-            agenda.add(now_ns + period_ns, read, Turn.SAMPLE)
+        def turn(now_ns: int) -> None:
+            if generation == self._generation:
+                read(now_ns)
+                agenda.add(now_ns + period_ns, turn, Turn.SAMPLE)
 
-        agenda.add(first_ns, read, Turn.SAMPLE)
+        agenda.add(first_ns, turn, Turn.SAMPLE)
+
+    def _scan(self, gateway: Gateway, closed: Flags, switch_of: Rows, now_ns: int) -> None:
+        values = closed[switch_of[gateway.rows]].astype(np.float32)[None, :]
+        self._send(gateway, gateway.rows, values, now_ns, FrameFlag.COMPLETE)
 
     def _read(self, gateway: Gateway, rows: Rows, now_ns: int) -> None:
         kind = FRAME_KIND[gateway.kind]
@@ -208,9 +225,6 @@ class Telemetry:
                 "telemetry", kind, gateway.name, now_ns, rows[part], values[:, part], int(flags)
             )
             self._outbox.post_frame(subject, frame, gateway.link)
-
-
-_HEAD_END_ROWS = 4000
 
 
 def _gateways(

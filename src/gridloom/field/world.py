@@ -97,23 +97,21 @@ class World:
             grid.switches,
             self.instruments,
             self.telemetry.of_kind("switch"),
-            self.plant,
-            self.outbox,
-            self.log,
-            verify or _refuse_all,
-            keep,
+            plant=self.plant,
+            outbox=self.outbox,
+            log=self.log,
+            verify=verify or _refuse_all,
+            keep=keep,
         )
         self._chance = chance[7]
+        self._pace_s, self._round = 1.0, 0
         self.faults = 0
         """Faults so far."""
         self._begin()
 
     def _begin(self) -> None:
         start_ns = self.options.start_ns
-        self.agenda.add(start_ns, self._tick, Turn.SOLVE)
-        switch_of = np.where(self.instruments.kind == "switch", self.instruments.element, -1)
-        closed = self.plant.switchgear.closed
-        self.telemetry.begin(self.agenda, start_ns, closed, switch_of.astype(np.int64))
+        self._begin_readings()
         for planned in self.options.faults:
             place = FaultPlace(line=self.grid.lines.row(planned.line), fraction=planned.fraction)
             self.agenda.add(start_ns + ns_from_s(planned.at_s), partial(self._break_planned, place))
@@ -122,6 +120,25 @@ class World:
         )
         for at_s in window_s.tolist():
             self.agenda.add(start_ns + ns_from_s(at_s), self._break_any)
+
+    def _begin_readings(self) -> None:
+        """Start the round of power flows and readings, ending the round before."""
+        self._round += 1
+        self.agenda.add(self.now_ns, partial(self._tick, self._round), Turn.SOLVE)
+        switch_of = np.where(self.instruments.kind == "switch", self.instruments.element, -1)
+        self.telemetry.begin(
+            self.agenda,
+            self.now_ns,
+            self.plant.switchgear.closed,
+            switch_of.astype(np.int64),
+            pace_s=self._pace_s,
+        )
+
+    def set_pace(self, pace_s: float) -> None:
+        """Solve the grid every `pace_s` seconds of grid time; 1 for a clock that is not accelerated."""
+        if pace_s != self._pace_s:
+            self._pace_s = pace_s
+            self._begin_readings()
 
     def advance(self, to_ns: int) -> list[Emission]:
         """Let the world go on until `to_ns`.
@@ -205,31 +222,46 @@ class World:
         return reply, emitted + self.outbox.drain()
 
     def _do(self, request: ControlRequest) -> str:
+        """Do one deed; return the id of the fault that it made, if any."""
+        target, gear = request.target, self.plant.switchgear
         match request.do:
-            case "inject":
-                place = FaultPlace(
-                    line=self.grid.lines.row(request.target),
-                    fraction=request.fraction,
-                    resistance_ohm=request.resistance_ohm,
-                )
-                return self._break(place, self.now_ns, request.repair_after_s).id
-            case "repair":
-                self.plant.scheme.repair(self.grid.lines.row(request.target), self.now_ns)
+            case "inject" | "repair":
+                return self._inject_or_repair(request, self.grid.lines.row(target))
             case "stick":
-                self.plant.switchgear.make_stick(self.grid.switches.row(request.target))
+                gear.make_stick(self.grid.switches.row(target))
             case "release":
-                self.plant.switchgear.release(self.grid.switches.row(request.target))
+                gear.release(self.grid.switches.row(target))
             case "operate":
-                row = self.grid.switches.row(request.target)
+                row = self.grid.switches.row(target)
                 if self.plant.move(row, self.now_ns, close=request.close) is None:
-                    raise BadInput(f"switch {request.target} is moving already")
+                    raise BadInput(f"switch {target} is moving already")
             case "cut_link":
-                self.outbox.cut(self._gateway(request.target))
+                self.outbox.cut(self._gateway(target))
             case "mend_link":
-                self.outbox.mend(self._gateway(request.target))
+                self.outbox.mend(self._gateway(target))
+            case "reset":
+                self._reset()
             case "status":
                 pass
         return ""
+
+    def _inject_or_repair(self, request: ControlRequest, line: int) -> str:
+        if request.do == "repair":
+            self.plant.scheme.repair(line, self.now_ns)
+            return ""
+        place = FaultPlace(
+            line=line, fraction=request.fraction, resistance_ohm=request.resistance_ohm
+        )
+        return self._break(place, self.now_ns, request.repair_after_s).id
+
+    def _reset(self) -> None:
+        """Repair everything and let a crew bring every switch back to its normal position."""
+        for line in tuple(self.plant.scheme.active):
+            self.plant.scheme.repair(line, self.now_ns)
+        normal = self.grid.switches.closed & self.grid.switches.in_service
+        for row in np.flatnonzero(normal != self.plant.switchgear.closed).tolist():
+            self.plant.switchgear.release(row)
+            self.plant.move(row, self.now_ns, close=bool(normal[row]))
 
     def _gateway(self, name: str) -> str:
         known = {one.name for one in self.telemetry.gateways}
@@ -237,9 +269,11 @@ class World:
             raise BadInput(f"no gateway {name!r}; there are {len(known)}, as in the birth")
         return name
 
-    def _tick(self, now_ns: int) -> None:
-        self.plant.tick(now_ns)
-        self.agenda.add(now_ns + NS_PER_S, self._tick, Turn.SOLVE)
+    def _tick(self, number: int, now_ns: int) -> None:
+        if number == self._round:
+            self.plant.tick(now_ns)
+            next_ns = now_ns + ns_from_s(self._pace_s)
+            self.agenda.add(next_ns, partial(self._tick, number), Turn.SOLVE)
 
     def _break(self, place: FaultPlace, now_ns: int, repair_after_s: float = 0.0) -> Fault:
         fault = self.plant.scheme.inject(place, now_ns)
