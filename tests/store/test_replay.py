@@ -109,7 +109,7 @@ def test_what_people_did_and_alarms_stand(tmp_path: Path) -> None:
         Stopped(reason="asked to"),
     ]
     state = replayed(tmp_path, records)
-    assert state.locked == {"s2"}
+    assert state.locked == ("s2",)
     assert state.autonomy == {"restoration@a": Autonomy.ADVISE}
     assert list(state.alarms) == ["y"]
     assert state.positions == {"s9": True}

@@ -176,9 +176,11 @@ def test_missing_and_unreadable_records_are_counted_and_kept(path: Path) -> None
         ring._words[(4096 + 24) // 8] = 0
         drained = drain_ring(ring, journal, decode)
         assert (drained.records, drained.missing, drained.unreadable) == (3, 1, 1)
-        alarm = record_of(next(journal.entries(kind="alarm")))
-        assert isinstance(alarm, Alarm)
-        assert b"bad".hex() in alarm.text
+        lost, bad = map(record_of, journal.entries(kind="alarm"))
+        assert isinstance(lost, Alarm)
+        assert isinstance(bad, Alarm)
+        assert "2 to 2 are lost" in lost.text
+        assert b"bad".hex() in bad.text
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -228,6 +230,32 @@ def test_drain_beside_a_live_writer_takes_everything_once(path: Path) -> None:
 def _twice(record: bytes) -> tuple[Draft, ...]:
     (number,) = struct.unpack_from("<Q", record)
     return (Draft("note", {"number": number}, 1), Draft("note", {"again": number}, 1))
+
+
+FULL_DISK = """
+import resource, sys
+from gridloom.store import Draft, Journal, Ring, drain_ring
+from gridloom.store.errors import StoreFailed
+decode = lambda record: (Draft("note", record.decode() * 5000, 1),)
+ring, journal = Ring(sys.argv[1], 64, 8), Journal(sys.argv[1] + ".db", commit_every_s=None)
+for _ in range(60):
+    ring.append(b"x" * 8)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+for _ in range(2):
+    try:
+        drain_ring(ring, journal, decode)
+    except StoreFailed:
+        assert ring.drained == 0
+    else:
+        raise SystemExit("the disk was not full")
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+drain_ring(ring, journal, decode)
+assert ring.drained == 60 and journal.verify().n == 60
+"""
+
+
+def test_slots_stay_taken_until_the_journal_is_on_the_disk(path: Path) -> None:
+    subprocess.run([sys.executable, "-c", FULL_DISK, str(path)], check=True, timeout=60)
 
 
 NO_ROOM = """

@@ -28,7 +28,7 @@ class Drained(NamedTuple):
 
     records: int
     missing: int
-    """Sequences that a power cut took, found as gaps."""
+    """Sequences that a power cut took, found as gaps; each gap is journaled as an alarm."""
     unreadable: int
     """Records that `decode` refused; each is kept in the journal as an alarm with its bytes."""
 
@@ -47,31 +47,34 @@ def drain_ring(
     Raises:
         StoreFailed: If the disk refuses; nothing is lost, the next drain goes on from there.
     """
-    before = journal.drained(ring.identity)
-    last, records, unreadable, at_ns = before, 0, 0, 0
+    before = last = journal.drained(ring.identity)
+    records = unreadable = at_ns = 0
     for record in ring.drain(before):
+        drafts: list[Draft] = []
         try:
-            drafts = decode(record.payload)
+            drafts += decode(record.payload)
+            at_ns = drafts[-1].at_ns if drafts else at_ns
         except BadInput as error:
             unreadable += 1
-            drafts = (_unreadable(ring.identity, record.sequence, record.payload, error, at_ns),)
-        at_ns = drafts[-1].at_ns if drafts else at_ns
+            text = f"a ring record cannot be read: {error}; its bytes are {record.payload.hex()}"
+            drafts = [_alarm(ring, record.sequence, text, at_ns)]
+        if record.sequence > last + 1:
+            text = (
+                f"ring records {last + 1} to {record.sequence - 1} are lost, as after a power cut"
+            )
+            drafts.insert(0, _alarm(ring, last + 1, text, at_ns))
         journal.append_drained(ring.identity, record.sequence, drafts)
         last, records = record.sequence, records + 1
-    if records:
-        journal.commit()
+    # Also without new records: those of a drain that failed here may still wait for the disk.
+    journal.commit()
     ring.mark_drained(journal.drained(ring.identity))
     missing = last - before - records
     if missing:
-        log.error("ring_records_missing", ring=ring.identity, missing=missing, after=before)
+        log.error("ring_records_missing", ring=str(ring.path), missing=missing, after=before)
     return Drained(records, missing, unreadable)
 
 
-def _unreadable(ring: str, sequence: int, payload: bytes, error: BadInput, at_ns: int) -> Draft:
-    alarm = Alarm(
-        id=f"{ring}/{sequence}",
-        priority=2,
-        text=f"a ring record cannot be read: {error}; its bytes are {payload.hex()}",
-        element=ring,
-    )
+def _alarm(ring: Ring | RingReader, sequence: int, text: str, at_ns: int) -> Draft:
+    # Named after the file and not its random identity, so that a stepped run journals the same bytes.
+    alarm = Alarm(id=f"{ring.path.name}/{sequence}", priority=2, text=text, element=ring.path.name)
     return Draft(kind_of(alarm), alarm, at_ns)

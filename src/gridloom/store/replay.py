@@ -59,8 +59,8 @@ class Replayed:
     """Idempotency key -> sent, and neither carried out nor refused by its device."""
     executed: dict[str, bool]
     """Plan id -> whether it succeeded, in the order of the outcomes."""
-    locked: frozenset[str]
-    """Switches that a person has locked."""
+    locked: tuple[str, ...]
+    """Switches that a person has locked, sorted."""
     autonomy: dict[str, Autonomy]
     """`agent@cell` -> level set by a person."""
     alarms: dict[str, Alarm]
@@ -171,7 +171,7 @@ def replay(entries: Iterable[Entry]) -> Replayed:
     return Replayed(
         sequence=sequence,
         at_ns=at_ns,
-        locked=frozenset(fold.locked),
+        locked=tuple(sorted(fold.locked)),
         counts=dict(counts),
         unknown=unknown,
         **{name: value for name, value in vars(fold).items() if name != "locked"},
