@@ -240,6 +240,9 @@ class NatsBus:
         with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
             if self._client.is_connected:
                 await self._client.flush(timeout=1)
+        if not self._client.is_connected:
+            # The client would write what is left to a transport that is gone, and fail half-way through closing.
+            self._client._pending.clear()  # noqa: SLF001 - it offers no other way
         with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
             await self._client.close()
 
@@ -289,8 +292,13 @@ class NatsBus:
                     config=ConsumerConfig(ack_wait=30.0, max_ack_pending=1024),
                 )
                 wait_s = 0.1
-                while True:
-                    await self._read_batch(reader, handler)
+                try:
+                    while True:
+                        await self._read_batch(reader, handler)
+                finally:
+                    # Else the server would hand the next message to a request that nobody waits for any more.
+                    with contextlib.suppress(nats.errors.Error):
+                        await reader.unsubscribe()
             except _JETSTREAM_AWAY as error:
                 log.debug("record_away", stream=stream, error=repr(error))
             await asyncio.sleep(wait_s)

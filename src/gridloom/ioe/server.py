@@ -179,6 +179,7 @@ class NatsServer:
         self.stop()
 
     def _launch(self, patience_s: float) -> subprocess.Popen[bytes]:
+        order = json.dumps(self._order(patience_s)).encode() + b"\n"
         process = subprocess.Popen(  # noqa: S603 - our own script
             [sys.executable, "-I", "-S", supervisor.__file__],
             stdin=subprocess.PIPE,
@@ -190,7 +191,7 @@ class NatsServer:
         assert process.stdin is not None  # noqa: S101 - a pipe was asked for
         assert process.stdout is not None  # noqa: S101
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(json.dumps(self._order(patience_s)).encode() + b"\n")
+            process.stdin.write(order)
             process.stdin.flush()
         said = process.stdout.readline()
         process.stdout.close()
