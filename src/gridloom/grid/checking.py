@@ -275,8 +275,8 @@ def _voltages(grid: Grid) -> Iterator[Finding]:
         high,
         (buses.vn_kv, "at most 1500 kV", words),
     )
-    bad = ~(buses.v_min_pu < buses.v_max_pu)
-    words = "the lowest allowed voltage is not below the highest"
+    bad = ~(buses.v_min_pu <= buses.v_max_pu)
+    words = "the lowest allowed voltage is above the highest"
     yield from _several(
         Severity.ERROR,
         "voltage_limits",
@@ -387,11 +387,13 @@ def _units(grid: Grid) -> Iterator[Finding]:
         table = getattr(grid, name)
         p_mw = np.hypot(np.nan_to_num(table.p_mw), np.nan_to_num(table.q_mvar))
         vn = vn_kv[table.bus]
-        # What one connection can carry: 2 kA at low voltage (1.4 MVA at 0.4 kV), 1.2 kA at medium voltage.
+        # What one connection can carry: 2 kA at low voltage (1.4 MVA at 0.4 kV), 1.2 kA at medium voltage. In a
+        # transmission model a bus stands for a station with many.
         limit_mva = np.where(
             vn < _SMALL_KV, np.maximum(SQRT3 * vn * 2.0, _SMALL_MW), SQRT3 * vn * 1.2
         )
-        bad = table.in_service & (p_mw > limit_mva) & (vn < 60.0)
+        limit_mva = SQRT3 * vn * 40.0 if _is_transmission(grid) else limit_mva
+        bad = table.in_service & (p_mw > limit_mva) & (vn > 0.0)
         for row in np.flatnonzero(bad)[:MAX_NAMED].tolist():
             words = (
                 f"{p_mw[row]:g} MVA at {vn[row]:g} kV is more than one connection can carry; "
@@ -407,6 +409,12 @@ def _units(grid: Grid) -> Iterator[Finding]:
                 words=words,
             )
     yield from _demand_against_supply(grid)
+
+
+def _is_transmission(grid: Grid) -> bool:
+    """Return whether most lines and branches stand at 60 kV and more."""
+    ends = np.concatenate([grid.lines.from_bus, grid.branches.from_bus])
+    return bool(ends.size) and float(np.mean(grid.buses.vn_kv[ends] >= 60.0)) > 0.5
 
 
 def _demand_against_supply(grid: Grid) -> Iterator[Finding]:
