@@ -3,7 +3,7 @@
 from gridloom.physics.errors import NotRadial
 from gridloom.physics.operating_point import OperatingPoint
 from gridloom.physics.per_unit import PerUnitModel
-from gridloom.physics.powerflow import powerflow
+from gridloom.physics.powerflow import powerflow, powerflow_batch, random_scenarios
 from gridloom.physics.radial import RadialSolution, RadialSolver
 from gridloom.physics.results import BatchResult, Flows, PowerFlowResult
 
@@ -17,4 +17,6 @@ __all__ = [
     "RadialSolution",
     "RadialSolver",
     "powerflow",
+    "powerflow_batch",
+    "random_scenarios",
 ]

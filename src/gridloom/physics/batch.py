@@ -14,15 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridloom.core.units import KW_PER_MW
-from gridloom.physics.batch_kernel import (
-    LANES,
-    draw_block,
-    read_branches,
-    read_voltages,
-    sweep_block,
-)
+from gridloom.physics.batch_kernel import LANES, draw_block, sweep_block
 from gridloom.physics.forest_kernel import depth_first
 from gridloom.physics.radial import MOST_SWEEPS, TOLERANCE_PU, RadialSolver
+from gridloom.physics.readout import Readout
 from gridloom.physics.results import BatchResult
 
 if TYPE_CHECKING:
@@ -81,12 +76,12 @@ def solve_batch(
             sweeps = max(pool.map(work.run, parts))
     else:
         sweeps = work.run(firsts)
-    converged = work.distance <= TOLERANCE_PU
+    converged = work.out.distance <= TOLERANCE_PU
     return BatchResult(
         engine="radial",
-        v_pu=work.v_pu,
-        loading_pct=work.loading_pct,
-        loss_kw=np.where(converged, work.loss, np.nan) * KW_PER_MW,
+        v_pu=work.out.v_pu,
+        loading_pct=work.out.loading_pct,
+        loss_kw=np.where(converged, work.out.loss, np.nan) * KW_PER_MW,
         converged=converged,
         iterations=sweeps,
         solve_ms=(time.perf_counter() - started) * 1e3,
@@ -97,16 +92,18 @@ class _Batch:
     def __init__(
         self, solver: RadialSolver, state: OperatingPoint, n: int, *, with_loading: bool
     ) -> None:
-        self.solver, model, grid = solver, solver.model, solver.grid
         self.tree = _depth_first(solver)
         self.constant, self.current, self.impedance = _columns(solver, state, self.tree.node_of_bus)
         self.held = _held_voltages(solver, state)
-        rate = 100 * model.current_base_ka / model.rated_ka
-        known = ~np.isnan(rate)
-        self.rate = np.where(known.any(axis=1, keepdims=True) & ~known, 0.0, rate)
-        self.v_pu = np.empty((n, len(grid.buses)))
-        self.loading_pct = np.empty((n, model.n_branch if with_loading else 0))
-        self.loss, self.distance = np.empty(n), np.empty(n)
+        forest = solver.forest
+        self.out = Readout(
+            solver.model,
+            forest.ends,
+            self.tree.node_of_bus,
+            self.tree.inverse_scale,
+            n,
+            with_loading=with_loading,
+        )
 
     def run(self, firsts: range) -> int:
         """Solve the blocks that start at `firsts` and return the most sweeps that one took."""
@@ -123,7 +120,7 @@ class _Batch:
                 TOLERANCE_PU, MOST_SWEEPS, distance,
             )  # fmt: skip
             most = max(most, sweeps)
-            self._read(first, vr, vi, distance)
+            self.out.block(first, vr, vi, distance, TOLERANCE_PU)
         return most
 
     def _fill(self, columns: list[_Column], first: int, p: Floats, q: Floats) -> None:
@@ -152,27 +149,6 @@ class _Batch:
         held = self.held[lanes]
         v = held[:, self.tree.source].T
         vr[:], vi[:] = v.real, v.imag
-
-    def _read(self, first: int, vr: Floats, vi: Floats, distance: Floats) -> None:
-        tree, model = self.tree, self.solver.model
-        sections, seen = model.sections, model.seen_from_ends
-        lanes = min(LANES, len(self.distance) - first)
-        self.distance[first : first + lanes] = distance[:lanes]
-        read_voltages(
-            tree.node_of_bus,
-            np.abs(tree.inverse_scale),
-            vr,
-            vi,
-            distance,
-            TOLERANCE_PU,
-            first,
-            self.v_pu,
-        )
-        read_branches(
-            tree.node_of_bus, tree.inverse_scale, sections.from_bus, sections.to_bus, self.solver.forest.ends,
-            seen.series, seen.inverse_ratio, seen.y_from, seen.y_to, seen.y_open_from, seen.y_open_to, self.rate,
-            vr, vi, first, self.loading_pct, self.loss,
-        )  # fmt: skip
 
 
 def _depth_first(solver: RadialSolver) -> _Tree:

@@ -87,13 +87,16 @@ class Forest:
     """Connected ends of the branches, shape (branch, 2)."""
 
     @classmethod
-    def of(cls, model: PerUnitModel, layout: Layout, closed: Flags) -> Self:
+    def of(
+        cls, model: PerUnitModel, layout: Layout, closed: Flags, *, only_spanning: bool = False
+    ) -> Self:
         """Search the closed grid.
 
         Args:
             model: The grid in per unit.
             layout: Its layout.
             closed: Position of each switch, shape (switch,).
+            only_spanning: Leave out the branches that close loops instead of refusing them.
 
         Raises:
             NotRadial: If there is a loop other than parallel branches of equal ratio.
@@ -129,7 +132,7 @@ class Forest:
                 chord[:n_chord], parent, sections.from_bus, sections.to_bus, node_of_bus, sections.z, sections.ratio,
                 scale, r, x,
             )  # fmt: skip
-            if len(left):
+            if len(left) and not only_spanning:
                 raise NotRadial(_loops(model, left, parent, parent_edge, node_of_bus))
         gather_shunts(
             node_of_bus, sections.from_bus, sections.to_bus, conducts, seen.y_from, seen.y_to, seen.y_open_from,

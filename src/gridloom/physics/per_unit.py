@@ -231,16 +231,21 @@ class BusPowers:
     """Injection at 1 pu of the part that goes with its square; None where there is none [pu]."""
 
 
-def bus_powers(model: PerUnitModel, state: OperatingPoint) -> BusPowers:
+def bus_powers(model: PerUnitModel, state: OperatingPoint, *, with_held: bool = True) -> BusPowers:
     """Sum loads, generators and storages to the injection of each bus.
 
-    Generators that hold a voltage bring their active power only: their reactive power is an outcome.
+    Args:
+        model: The grid in per unit.
+        state: Powers, with or without a scenario axis.
+        with_held: Whether generators that hold a voltage count, with their active power only (their reactive power
+            is an outcome); leave them out where the engine has them as components of their own.
     """
     grid = model.grid
     loads, generators, storages = grid.loads, grid.generators, grid.storages
     demand = as_complex(state.load_p_mw, state.load_q_mvar) * loads.in_service
-    q = np.where(np.isfinite(generators.vm_pu), 0.0, state.generator_q_mvar)
-    supply = as_complex(state.generator_p_mw, q) * generators.in_service
+    held = np.isfinite(generators.vm_pu)
+    counted = generators.in_service & (with_held | ~held)
+    supply = as_complex(state.generator_p_mw, np.where(held, 0.0, state.generator_q_mvar)) * counted
     stored = as_complex(state.storage_p_mw, state.storage_q_mvar) * storages.in_service
     stiff = demand * (1 - loads.z_share - loads.i_share)
     n = model.n_bus

@@ -14,16 +14,23 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from power_grid_model import CalculationMethod, LoadGenType, PowerGridModel, initialize_array
+from power_grid_model import (
+    CalculationMethod,
+    ComponentType,
+    LoadGenType,
+    PowerGridModel,
+    initialize_array,
+)
 from power_grid_model.errors import IterationDiverge, SparseMatrixError
 
 from gridloom.core.errors import BadInput
-from gridloom.core.units import BASE_MVA
+from gridloom.core.units import BASE_MVA, KW_PER_MW
 from gridloom.grid.topology import topology as topology_of
 from gridloom.physics.arrays import Complexes, Flags, Floats, Rows
 from gridloom.physics.operating_point import OperatingPoint
 from gridloom.physics.per_unit import BusPowers, PerUnitModel, bus_powers
-from gridloom.physics.results import PowerFlowResult, result_from_voltages
+from gridloom.physics.readout import read_all
+from gridloom.physics.results import BatchResult, PowerFlowResult, result_from_voltages
 
 if TYPE_CHECKING:
     from gridloom.grid.model import Grid
@@ -112,6 +119,40 @@ class PgmModel:
             solve_ms=(time.perf_counter() - started) * 1e3,
         )
 
+    def powerflow_batch(
+        self, state: OperatingPoint, *, with_loading: bool = True, n_threads: int = 1
+    ) -> BatchResult:
+        """Solve every scenario of `state` by Newton-Raphson; one that does not converge spoils no other."""
+        started = time.perf_counter()
+        update = self.update_data(state)
+        if state.n_scenarios is None:
+            update = {name: part[None, :] for name, part in update.items()}
+        output = self.core.calculate_power_flow(
+            error_tolerance=TOLERANCE_PU,
+            max_iterations=MOST_ITERATIONS,
+            update_data=cast("Any", update),
+            threading=-1 if n_threads == 1 else n_threads,
+            output_component_types={"node"},
+            continue_on_batch_error=True,
+        )
+        nodes = np.asarray(output[ComponentType.node])
+        solved = np.ones(len(nodes), dtype=np.bool_)
+        if self.core.batch_error is not None:
+            solved[self.core.batch_error.failed_scenarios] = False
+        dead = nodes["energized"][int(np.argmax(solved))] == 0
+        node_of_bus = np.where(dead[self.node_of_bus], -1, self.node_of_bus)
+        v = np.asarray(nodes["u_pu"] * np.exp(1j * nodes["u_angle"]), dtype=np.complex128)
+        out = read_all(self.model, self.ends, node_of_bus, v, solved, with_loading=with_loading)
+        return BatchResult(
+            engine="pgm",
+            v_pu=out.v_pu,
+            loading_pct=out.loading_pct,
+            loss_kw=np.where(solved, out.loss, np.nan) * KW_PER_MW,
+            converged=solved,
+            iterations=0,
+            solve_ms=(time.perf_counter() - started) * 1e3,
+        )
+
     def estimate(self, sensors: dict[str, Structured], *, tolerance_pu: float = 1e-8) -> Complexes:
         """Estimate the state from `sensors`, whose ids start at `first_free_id`.
 
@@ -127,7 +168,7 @@ class PgmModel:
         output = core.calculate_state_estimation(
             error_tolerance=tolerance_pu, output_component_types={"node"}
         )
-        return _voltages(output["node"])[self.node_of_bus]
+        return _voltages(output[ComponentType.node])[self.node_of_bus]
 
     def set_ends(self, ends: Flags) -> None:
         """Open and close branch ends, shape (branch, 2), without fusing or splitting nodes."""
@@ -145,7 +186,7 @@ class PgmModel:
             BadInput: If a value of `state` is no number.
         """
         state.check(self.grid)
-        powers, n = bus_powers(self.model, state), state.n_scenarios
+        powers, n = bus_powers(self.model, state, with_held=False), state.n_scenarios
         shape = (n,) if n else ()
         out = {
             "sym_load": initialize_array(
@@ -182,7 +223,7 @@ class PgmModel:
             )
         except (IterationDiverge, SparseMatrixError):
             return None
-        return np.asarray(output["node"])
+        return np.asarray(output[ComponentType.node])
 
     def _take(self, n: int) -> Rows:
         start, self._next = self._next, self._next + n
@@ -247,7 +288,8 @@ class PgmModel:
         out["id"] = self._take(len(out))
         out["node"], out["status"] = np.concatenate(nodes), 1
         out["type"] = np.repeat([int(kind) for kind in kinds], [len(part) for part in nodes])
-        powers = bus_powers(self.model, state if state.n_scenarios is None else state.scenario(0))
+        first = state if state.n_scenarios is None else state.scenario(0)
+        powers = bus_powers(self.model, first, with_held=False)
         drawn = np.concatenate([-self._at_nodes(part)[at] for part, at in self._parts(powers)])
         out["p_specified"], out["q_specified"] = drawn.real * _VA, drawn.imag * _VA
         self.input["sym_load"] = np.asarray(out)
