@@ -392,8 +392,8 @@ def _units(grid: Grid) -> Iterator[Finding]:
         limit_mva = np.where(
             vn < _SMALL_KV, np.maximum(SQRT3 * vn * 2.0, _SMALL_MW), SQRT3 * vn * 1.2
         )
-        limit_mva = SQRT3 * vn * 40.0 if _is_transmission(grid) else limit_mva
-        bad = table.in_service & (p_mw > limit_mva) & (vn > 0.0)
+        limit_mva = SQRT3 * vn * 200.0 if _is_transmission(grid) else limit_mva
+        bad = table.in_service & (p_mw > limit_mva)
         for row in np.flatnonzero(bad)[:MAX_NAMED].tolist():
             words = (
                 f"{p_mw[row]:g} MVA at {vn[row]:g} kV is more than one connection can carry; "

@@ -162,13 +162,16 @@ def _matrix(text: str) -> NDArray[np.float64]:
     if ragged is not None:
         message = f"a row of the matrix has {len(ragged)} numbers, the first has {width}: {' '.join(ragged)[:60]}"
         raise Malformed(message)
+    numbers = np.array([[_number(word) for word in row] for row in rows], dtype=np.float64)
+    return numbers.reshape(len(rows), width)
+
+
+def _number(word: str) -> float:
+    """Return a matrix entry, which may be a small sum of its own (`135/sqrt(3)`)."""
     try:
-        return np.array([[float(word) for word in row] for row in rows], dtype=np.float64).reshape(
-            len(rows), width
-        )
-    except ValueError as error:
-        message = f"a matrix holds something that is not a number: {error}"
-        raise Malformed(message) from None
+        return float(word)
+    except ValueError:
+        return float(_Expression(word, Case()).value())
 
 
 def _assign_part(target: str, value: Number, case: Case) -> None:

@@ -78,6 +78,8 @@ def import_rts_gmlc(directory: Path) -> Imported:
         "costs, ramps, outages",
         "not carried: a grid here holds what is there, not what it costs",
     )
+    words = "those in rts_bus belong to another dispatch; the set points of the units are used"
+    log.add("bus", "*", "voltages", words)
     log.add("branch", "*", "LTE and STE ratings", "only the continuous rating is carried")
     generators, sources = _machines(bus, gen, buses, ~stores)
     p_mw = bus.floats("MW Load")
