@@ -157,6 +157,36 @@ def take_flags(  # noqa: PLR0913 - a compiled loop over plain arrays
 
 
 @njit(cache=True, nogil=True)
+def take_changes(  # noqa: PLR0913 - a compiled loop over plain arrays
+    index: NDArray[np.uint32],
+    values: NDArray[np.float32],
+    kind: NDArray[np.uint8],
+    wanted: int,
+    time_ns: int,
+    state: NDArray[np.float32],
+    seen_ns: NDArray[np.int64],
+    changed: NDArray[np.int64],
+) -> int:
+    """As `take_flags`, and put the rows whose value is another one into `changed`; return how many.
+
+    Rows beyond the room in `changed` keep their old value: the next report brings them.
+    """
+    count = 0
+    for k in range(index.size):
+        row = index[k]
+        if row >= kind.size or kind[row] != wanted or time_ns < seen_ns[row]:
+            continue
+        if values[k] != state[row] and not (np.isnan(values[k]) and np.isnan(state[row])):
+            if count == changed.size:
+                continue
+            changed[count] = row
+            count += 1
+            state[row] = values[k]
+        seen_ns[row] = time_ns
+    return count
+
+
+@njit(cache=True, nogil=True)
 def locate(  # noqa: C901, PLR0912, PLR0913 - a compiled loop over plain arrays
     breaker: int,
     since_ns: int,

@@ -30,7 +30,9 @@ MOST_OPERATIONS: Final = 16
 _MAGIC: Final = int.from_bytes(b"GLPLANS1", "little")
 _HEADER_WORDS: Final = 32
 _AT_MAGIC, _AT_GENERATION, _AT_LINES, _AT_SWITCHES, _AT_INSTRUMENTS, _AT_STATIC = range(6)
-_AT_EPOCH, _AT_WRITTEN_NS, _AT_SERIES = 6, 7, 8
+_AT_EPOCH, _AT_WRITTEN_NS, _AT_SERIES, _AT_STATE_HASH = 6, 7, 8, 9
+_AT_GRID_NS, _AT_WALL_NS, _AT_SPEED = 10, 11, 12
+_SPEED_UNIT: Final = 1_000_000
 _ROW: Final = struct.Struct("<qqiBBxx8s16i16B16B")
 _CRC: Final = struct.Struct("<I")
 ROW_BYTES: Final = -(-(_ROW.size + _CRC.size) // 8) * 8
@@ -193,6 +195,11 @@ class PreparedTable:
         return int(self._words[_AT_SERIES])
 
     @property
+    def state_hash(self) -> bytes:
+        """First 8 bytes of the hash of the state that is in force, as the platform last said."""
+        return int(self._words[_AT_STATE_HASH]).to_bytes(8, "little", signed=True)
+
+    @property
     def written_ns(self) -> int:
         """Grid time of the newest preparation [ns]."""
         return int(self._words[_AT_WRITTEN_NS])
@@ -202,6 +209,7 @@ class PreparedTable:
         rows: dict[int, PreparedRow],
         *,
         positions: NDArray[np.bool_],
+        state_hash: str,
         zones: Zones,
         locked: Sequence[int],
         epoch: int,
@@ -213,6 +221,7 @@ class PreparedTable:
         Args:
             rows: Plans by row of the faulted line; the other lines have none.
             positions: Switch positions that they were made on, shape (switch,).
+            state_hash: Hash of model and positions, hexadecimal.
             zones: Indicators at these positions.
             locked: Rows of locked switches.
             epoch: Counts the platform's starts.
@@ -225,13 +234,36 @@ class PreparedTable:
         for line in range(self.n_lines):
             start = self._rows_at + line * ROW_BYTES
             self._map[start : start + ROW_BYTES] = packed.get(line, empty)
-        self.positions[:] = positions
+        self._set_state(positions, state_hash)
         for name in ("parent", "depth", "line", "breaker", "head_line"):
             getattr(self.zones, name)[:] = getattr(zones, name)
         self._mark_locked(locked)
         self._words[_AT_EPOCH], self._words[_AT_SERIES] = epoch, series
         self._words[_AT_WRITTEN_NS] = now_ns
         self._end()
+
+    def set_state(self, positions: NDArray[np.bool_], state_hash: str) -> None:
+        """Say that switches stand elsewhere now: plans made on another state are void until the next `write`."""
+        self._begin()
+        self._set_state(positions, state_hash)
+        self._end()
+
+    def set_clock(self, grid_ns: int, wall_ns: int, speed: float) -> None:
+        """Say what time it is: `grid_ns` at the monotonic machine time `wall_ns`, running `speed` times as fast."""
+        self._begin()
+        self._words[_AT_GRID_NS], self._words[_AT_WALL_NS] = grid_ns, wall_ns
+        self._words[_AT_SPEED] = round(speed * _SPEED_UNIT)
+        self._end()
+
+    def now_ns(self, wall_ns: int) -> int:
+        """Return the grid's time at the monotonic machine time `wall_ns`."""
+        words = self._words
+        for _ in range(_READ_TRIES):
+            before = self.generation
+            grid, wall, speed = int(words[_AT_GRID_NS]), int(words[_AT_WALL_NS]), int(words[_AT_SPEED])
+            if before % 2 == 0 and self.generation == before:
+                break
+        return grid + (wall_ns - wall) * speed // _SPEED_UNIT
 
     def lock(self, switches: Sequence[int]) -> None:
         """Say which switches are locked, by row; everything else stays. Works at once, without a preparation."""
@@ -274,6 +306,10 @@ class PreparedTable:
     def _end(self) -> None:
         self._words[_AT_GENERATION] += 1
 
+    def _set_state(self, positions: NDArray[np.bool_], state_hash: str) -> None:
+        self.positions[:] = positions
+        self._words[_AT_STATE_HASH] = int.from_bytes(state_prefix(state_hash), "little", signed=True)
+
     def _mark_locked(self, switches: Sequence[int]) -> None:
         self.locked[:] = 0
         if len(switches):
@@ -281,6 +317,11 @@ class PreparedTable:
 
     def _column(self, start: int, dtype: str, count: int) -> NDArray[np.int32]:
         return np.frombuffer(self._map, dtype=dtype, count=count, offset=start)
+
+
+def state_prefix(state_hash: str) -> bytes:
+    """Return the part of a state hash that the table carries: its first 8 bytes."""
+    return bytes.fromhex(state_hash[:16])
 
 
 def shared_path(name: str, fallback: Path) -> Path:

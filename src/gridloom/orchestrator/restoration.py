@@ -120,6 +120,17 @@ class RestorationAgent:
         )
         return tuple(plan for plan in plans if plan is not None)
 
+    def basis(self, view: View) -> PlanningBase.Basis:
+        """Return what planning knows about `view`; made once a view."""
+        return self._base.at(view)
+
+    def breaker_for(self, line: int, view: View) -> int | None:
+        """Return the switch row of the breaker that clears a fault on the line in row `line`."""
+        basis = self._base.at(view)
+        section = int(basis.sections.of_element["line"][line])
+        edge = basis.feeding.breaker_above(basis.sections, section) if section >= 0 else None
+        return None if edge is None else basis.sections.edges[edge].switch
+
     def medium_voltage_lines(self) -> tuple[int, ...]:
         """Return the rows of the lines that plans are prepared for."""
         lines, vn_kv = self._grid.lines, self._grid.buses.vn_kv
