@@ -101,6 +101,7 @@ class NatsBus:
         """Core messages given up because the server was away and the send buffer full."""
         self.reconnects = 0
         self.is_connected = True
+        self.is_closing = False
 
     @classmethod
     async def connect(
@@ -127,7 +128,8 @@ class NatsBus:
         async def on_disconnect() -> None:
             for bus in bus_box:
                 bus.is_connected = False
-                log.warning("bus_disconnected", name=name, url=url)
+                if not bus.is_closing:
+                    log.warning("bus_disconnected", name=name, url=url)
 
         async def on_reconnect() -> None:
             for bus in bus_box:
@@ -234,6 +236,7 @@ class NatsBus:
 
     async def close(self) -> None:
         """Stop reading, send what is still buffered, disconnect."""
+        self.is_closing = True
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
