@@ -1,8 +1,11 @@
 """A small district: two 20 kV feeders with a tie between their ends and one low-voltage street."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
+from gridloom.field import Emission, FieldOptions, World
 from gridloom.grid import (
     Buses,
     Cells,
@@ -14,6 +17,7 @@ from gridloom.grid import (
     Switches,
     Transformers,
 )
+from gridloom.ioe.frames import Frame, decode
 
 BUSES = ["hv", "bb", "a1", "a2", "a3", "b1", "b2", "b3", "l0", "l1", "l2"]
 LINES = [
@@ -104,3 +108,45 @@ def _switches(bus_row: dict[str, int]) -> Switches:
 @pytest.fixture(scope="session")
 def district() -> Grid:
     return make_district()
+
+
+START_NS = 1_467_367_200 * 10**9  # 2016-07-01T10:00:00Z
+type Build = Callable[..., World]
+
+
+@pytest.fixture(scope="session")
+def build(district: Grid) -> Build:
+    """Return a maker of worlds over the district; keywords are those of `FieldOptions`."""
+
+    def make(*, verify=None, keep=None, **options) -> World:
+        return World(district, FieldOptions(start_ns=START_NS, **options), verify=verify, keep=keep)
+
+    return make
+
+
+def run_for(world: World, seconds: float, *, step_s: float = 1.0) -> list[Emission]:
+    """Advance a world in steps and return everything that it sent."""
+    sent: list[Emission] = []
+    end_ns = world.now_ns + round(seconds * 1e9)
+    while world.now_ns < end_ns:
+        sent += world.advance(min(world.now_ns + round(step_s * 1e9), end_ns))
+    return sent
+
+
+def frames(sent: list[Emission], lane: str) -> list[Frame]:
+    """Return the frames of a lane, each number once, by due time."""
+    found: dict[tuple[str, int, int], Frame] = {}
+    for one in sorted(sent, key=lambda one: (one.due_ns, one.number)):
+        if one.subject.startswith(f"{lane}."):
+            frame = decode(one.payload)
+            found.setdefault(frame.key, frame)
+    return list(found.values())
+
+
+def history(world: World, *kinds: str) -> list[tuple[float, str, str]]:
+    """Return (milliseconds since the start, kind, element or text) of events in the truth log."""
+    return [
+        ((at - START_NS) / 1e6, kind, text if kind == "relay" else element)
+        for at, kind, element, text, _ in world.log.events
+        if kind in kinds
+    ]

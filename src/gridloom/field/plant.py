@@ -21,7 +21,7 @@ from gridloom.field.indicators import Indicators
 from gridloom.field.options import FieldOptions
 from gridloom.field.probes import Probes
 from gridloom.field.protection import RelayState
-from gridloom.field.supply import Supply
+from gridloom.field.supply import HOLD_NS, Supply
 from gridloom.field.switchgear import Movement, Switchgear
 from gridloom.field.truth_log import TruthLog
 from gridloom.grid.instruments import Instruments
@@ -160,7 +160,8 @@ class Plant:
         self._network = None
         self.electrics.update(self.switchgear.closed & ~self._blown_switch, self._dead_line)
         topology = self.electrics.topology
-        self.supply.update(topology.is_energised, now_ns)
+        if self.supply.update(topology.is_energised, now_ns):
+            self._agenda.add(now_ns + HOLD_NS, self.supply.confirm)
         self.indicators.follow(topology, now_ns)
         reset_ns = now_ns + ns_from_s(self._settings.indicator_reset_s)
         self._agenda.add(reset_ns, self._reset_indicators)

@@ -26,6 +26,9 @@ from gridloom.ioe.signing import Verifier
 log = structlog.get_logger(__name__)
 
 _LONGEST_SLEEP_S = 0.05
+_WARNING_WALL_S = 0.01
+"""An accelerated clock slows down this much wall time before a planned fault [s]."""
+_FAR_NS = 2**62
 _MOST_SOLVES_PER_S = 20.0
 _QUIET_S = 10.0
 """An accelerated clock stays at 1x this long after the last event [s of grid time]."""
@@ -96,6 +99,7 @@ async def _run(
     shell: Shell, bus: Bus, clock: Clock, stop: asyncio.Event, end_ns: int | None
 ) -> None:
     pace = _Pace(clock, bus, shell.world)
+    shell.when_asked = pace.slow_down
     while not stop.is_set():
         now_ns = clock.now_ns()
         if end_ns is not None and now_ns >= end_ns:
@@ -103,10 +107,8 @@ async def _run(
             return
         await pace.follow(now_ns)
         await shell.step(now_ns)
-        next_ns = shell.next_ns
-        wait_s = _LONGEST_SLEEP_S
-        if next_ns is not None:
-            wait_s = (next_ns - clock.now_ns()) / NS_PER_S / clock.speed
+        next_ns = min(pace.next_slow_ns, shell.next_ns or pace.next_slow_ns)
+        wait_s = (next_ns - clock.now_ns()) / NS_PER_S / clock.speed
         await asyncio.sleep(min(max(wait_s, 0.0), _LONGEST_SLEEP_S))
 
 
@@ -114,28 +116,42 @@ class _Pace:
     """Slows an accelerated clock down to 1x around events and says so on the bus."""
 
     def __init__(self, clock: Clock, bus: Bus, world: World) -> None:
-        self._clock, self._bus, self._world = clock, bus, world
+        self._clock = clock if isinstance(clock, AcceleratedClock) else None
+        self._bus, self._world = bus, world
         self._quiet_since_ns = world.now_ns - ns_from_s(_QUIET_S)
-        self._was_slow = False
+        self._told_speed = clock.speed
+
+    @property
+    def next_slow_ns(self) -> int:
+        """When the next planned fault asks for 1x: a little before it [ns]."""
+        planned_ns = self._world.next_planned_ns
+        if planned_ns is None or self._clock is None:
+            return _FAR_NS
+        return planned_ns - ns_from_s(_WARNING_WALL_S * self._clock.speed)
+
+    def slow_down(self) -> None:
+        """Go at 1x from this moment: somebody has done something to the world."""
+        if self._clock is not None and self._world.is_eventful:
+            self._quiet_since_ns = self._clock.now_ns()
+            self._clock.slow_down()
 
     async def follow(self, now_ns: int) -> None:
+        """Choose the speed and tell the bus when it has changed."""
         clock = self._clock
-        if not isinstance(clock, AcceleratedClock):
+        if clock is None:
             return
-        if self._world.is_eventful:
+        if self._world.is_eventful or now_ns >= self.next_slow_ns:
             self._quiet_since_ns = now_ns
-        is_slow = now_ns - self._quiet_since_ns < ns_from_s(_QUIET_S)
-        if is_slow == self._was_slow:
-            return
-        self._was_slow = is_slow
-        if is_slow:
+        if now_ns - self._quiet_since_ns < ns_from_s(_QUIET_S):
             clock.slow_down()
         else:
             clock.speed_up()
-        self._world.set_pace(_pace_s(clock.speed))
-        change = SpeedChange(at_ns=clock.now_ns(), speed=clock.speed)
-        log.info("field_speed", speed=clock.speed)
-        await self._bus.publish(FIELD_SPEED, msgspec.json.encode(change))
+        if clock.speed != self._told_speed:
+            self._told_speed = clock.speed
+            self._world.set_pace(_pace_s(clock.speed))
+            change = SpeedChange(at_ns=clock.now_ns(), speed=clock.speed)
+            log.info("field_speed", speed=clock.speed)
+            await self._bus.publish(FIELD_SPEED, msgspec.json.encode(change))
 
 
 def _pace_s(speed: float) -> float:

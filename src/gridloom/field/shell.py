@@ -7,7 +7,7 @@ barrier.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 import structlog
@@ -45,6 +45,8 @@ class Shell:
         self.world, self._bus, self._clock = world, bus, clock
         self._queue: list[tuple[int, int, Emission]] = []
         self._subscriptions: list[Subscription] = []
+        self.when_asked: Callable[[], None] = lambda: None
+        """Called after every message that the world has taken."""
         self.sent = 0
         """Messages handed to the bus."""
 
@@ -89,6 +91,7 @@ class Shell:
 
     def _on_message(self, message: Message) -> None:
         self._take(self.world.receive(message.subject, message.data, self._clock.now_ns()))
+        self.when_asked()
 
     async def _on_birth(self, message: Message) -> None:
         mode = "stepped" if self._clock.is_deterministic else "real"
@@ -105,5 +108,6 @@ class Shell:
         else:
             reply, emissions = self.world.control(request, self._clock.now_ns())
             self._take(emissions)
+            self.when_asked()
             log.info("field_control", do=request.do, target=request.target, ok=reply.ok)
         await respond(self._bus, message, encode_reply(reply))

@@ -6,6 +6,8 @@ came from the bus; `control` is the hand of people and tests. Equal seeds, optio
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 
@@ -105,6 +107,7 @@ class World:
         )
         self._chance = chance[7]
         self._pace_s, self._round = 1.0, 0
+        self._planned_ns: list[int] = []
         self.faults = 0
         """Faults so far."""
         self._begin()
@@ -114,12 +117,22 @@ class World:
         self._begin_readings()
         for planned in self.options.faults:
             place = FaultPlace(line=self.grid.lines.row(planned.line), fraction=planned.fraction)
-            self.agenda.add(start_ns + ns_from_s(planned.at_s), partial(self._break_planned, place))
+            self._plan(start_ns + ns_from_s(planned.at_s), partial(self._break_planned, place))
         window_s = np.sort(
             self._chance.uniform(*self.options.fault_window_s, self.options.random_faults)
         )
         for at_s in window_s.tolist():
-            self.agenda.add(start_ns + ns_from_s(at_s), self._break_any)
+            self._plan(start_ns + ns_from_s(at_s), self._break_any)
+
+    def _plan(self, at_ns: int, act: Callable[[int], None]) -> None:
+        insort(self._planned_ns, at_ns)
+        self.agenda.add(at_ns, act)
+
+    @property
+    def next_planned_ns(self) -> int | None:
+        """When the next planned fault begins [ns], None where none is left."""
+        at = bisect_left(self._planned_ns, self.now_ns)
+        return self._planned_ns[at] if at < len(self._planned_ns) else None
 
     def _begin_readings(self) -> None:
         """Start the round of power flows and readings, ending the round before."""
