@@ -16,7 +16,9 @@ def two_feeders(*, n: int = 3, tie_ka: float = 0.4, load_mw: float = 1.0) -> Gri
     buses = ["bar", *(f"{f}{k}" for f in "AB" for k in range(1, n + 1))]
     at = {id_: row for row, id_ in enumerate(buses)}
     ends = [
-        (f"{f}{k}", "bar" if k == 1 else f"{f}{k - 1}", f"{f}{k}") for f in "AB" for k in range(1, n + 1)
+        (f"{f}{k}", "bar" if k == 1 else f"{f}{k - 1}", f"{f}{k}")
+        for f in "AB"
+        for k in range(1, n + 1)
     ]
     ends.append(("T", f"A{n}", f"B{n}"))
     switches = [

@@ -31,7 +31,9 @@ MS = 1_000_000
 
 
 def view_of(grid: Grid, **changes: object) -> View:
-    return View(**{"grid": grid, "positions": np.array(grid.switches.closed), "now_ns": START_NS, **changes})
+    return View(
+        **{"grid": grid, "positions": np.array(grid.switches.closed), "now_ns": START_NS, **changes}
+    )
 
 
 @dataclass
@@ -63,7 +65,9 @@ class House:
         self.table = PreparedTable.create(
             self.directory / "table", static_of(self.grid, self.instruments, self.paths)
         )
-        self.preparation = Preparation(self.grid, self.instruments, self.agent, self.gate, self.table)
+        self.preparation = Preparation(
+            self.grid, self.instruments, self.agent, self.gate, self.table
+        )
         self.signer = Signer.generate()
         self.verifier = Verifier.of([self.signer.public_key])
         self.ring = Ring(self.directory / "ring", 64, RECORD_BYTES)
@@ -88,7 +92,13 @@ class House:
         return self.instruments.row(id_)
 
     def frame(
-        self, kind: FrameKind, values: dict[str, float], *, source: str = "gw-A", flags: int = 0, age_ns: int = 0
+        self,
+        kind: FrameKind,
+        values: dict[str, float],
+        *,
+        source: str = "gw-A",
+        flags: int = 0,
+        age_ns: int = 0,
     ) -> bytes:
         self.sequence += 1
         return encode(
@@ -130,5 +140,7 @@ class House:
         return self.event(self.frame(FrameKind.SWITCH, {f"switch:{id_}": closed}))
 
     def answer(self, command: Command, outcome: str = "done", note: str = "") -> list[Command]:
-        raw = encode_ack(Acknowledgement(key=command.key, outcome=outcome, at_ns=self.now_ns, note=note))
+        raw = encode_ack(
+            Acknowledgement(key=command.key, outcome=outcome, at_ns=self.now_ns, note=note)
+        )
         return self.commands(self.path.on_ack(raw, self.now_ns, self.now_ns))

@@ -4,16 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.orchestrator.grids import two_feeders
+from tests.orchestrator.house import MS, START_NS, House, view_of
 
 from gridloom.core.errors import Malformed
 from gridloom.core.plans import ActionKind, Autonomy, Command
 from gridloom.ioe.frames import FrameKind
 from gridloom.orchestrator.event_path import SETTLE_NS, STEP_TIMEOUT_NS
 from gridloom.orchestrator.event_records import Reason, RecordKind, journal_decoder
-from gridloom.orchestrator.locks import SwitchLock
 from gridloom.store.records import decode
-from tests.orchestrator.grids import two_feeders
-from tests.orchestrator.house import MS, START_NS, House, view_of
 
 
 @pytest.fixture
@@ -38,7 +37,9 @@ def test_nothing_is_sent_before_the_relay_has_locked_out(house: House) -> None:
 
 
 @pytest.mark.parametrize("flags_first", [True, False])
-def test_lock_out_and_indicators_in_either_order_send_the_isolation(house: House, flags_first: bool) -> None:
+def test_lock_out_and_indicators_in_either_order_send_the_isolation(
+    house: House, flags_first: bool
+) -> None:
     steps = [lambda: house.flags("A2"), lambda: house.lock_out("A1.f")]
     first, second = steps if flags_first else steps[::-1]
     assert first() == []
@@ -93,7 +94,11 @@ def test_a_fault_on_the_head_line_is_found_once_the_silent_feeder_has_settled(ho
 
 
 def test_indicators_that_contradict_each_other_lead_to_a_refusal(house: House) -> None:
-    house.event(house.frame(FrameKind.INDICATOR, {"indicator:A1": 1.0, "indicator:A2": 0.0, "indicator:A3": 1.0}))
+    house.event(
+        house.frame(
+            FrameKind.INDICATOR, {"indicator:A1": 1.0, "indicator:A2": 0.0, "indicator:A3": 1.0}
+        )
+    )
     house.lock_out("A1.f")
     house.now_ns += SETTLE_NS
     assert house.path.tick(house.now_ns, house.now_ns) == []
@@ -223,7 +228,9 @@ def test_nothing_is_sent_when_the_ring_is_full(house: House) -> None:
 def _filler(house: House) -> bytes:
     from gridloom.orchestrator.event_records import EventRecord
 
-    return EventRecord(kind=RecordKind.REFUSED, at_ns=START_NS, breaker=0, seen_ns=1, reason=Reason.BUSY).encode()
+    return EventRecord(
+        kind=RecordKind.REFUSED, at_ns=START_NS, breaker=0, seen_ns=1, reason=Reason.BUSY
+    ).encode()
 
 
 def test_hostile_frames_raise_and_do_nothing(house: House) -> None:
@@ -243,7 +250,15 @@ def test_rows_outside_the_table_of_instruments_are_ignored(house: House) -> None
     index = np.array([4_000_000_000, len(house.instruments)], dtype=np.uint32)
     values = np.array([[3.0, 3.0]], dtype=np.float32)
     raw = encode(
-        Frame(kind=FrameKind.RELAY, source="x", epoch=1, sequence=1, time_ns=START_NS, index=index, values=values)
+        Frame(
+            kind=FrameKind.RELAY,
+            source="x",
+            epoch=1,
+            sequence=1,
+            time_ns=START_NS,
+            index=index,
+            values=values,
+        )
     )
     assert house.event(raw) == []
 
@@ -258,7 +273,15 @@ def test_every_record_becomes_journal_entries_that_decode(house: House) -> None:
     house.answer(following[0])
     decoder = journal_decoder(house.table.static)
     drafts = [draft for entry in house.ring.drain(0) for draft in decoder(entry.payload)]
-    assert [draft.kind for draft in drafts] == ["fault", "fault", "command", "command", "command", "command", "outcome"]
+    assert [draft.kind for draft in drafts] == [
+        "fault",
+        "fault",
+        "command",
+        "command",
+        "command",
+        "command",
+        "outcome",
+    ]
     from gridloom.core.hashing import canonical_bytes
 
     for draft in drafts:

@@ -16,7 +16,7 @@ from gridloom.physics.operating_point import OperatingPoint
 
 if TYPE_CHECKING:
     from gridloom.core.plans import Plan, Rank
-    from gridloom.grid.model import Grid
+    from gridloom.grid.model import Generators, Grid, Loads, Sources, Storages
     from gridloom.grid.tables import Flags, Floats
 
 
@@ -105,6 +105,32 @@ class View:
                 )
             columns[spec.name] = np.where(np.isfinite(known), known, rated)
         return OperatingPoint(**columns)
+
+    @cached_property
+    def not_finite(self) -> tuple[tuple[str, str], ...]:
+        """What the estimate says of elements with supply that is no number: id, and the column in words.
+
+        Raises:
+            BadInput: If a column of the estimate has the wrong length.
+        """
+        if self.state is None:
+            return ()
+        point = self.operating_point
+        live = self.grid.wiring.topology(self.positions).is_energised
+        grid, found = self.grid, []
+        tables: dict[str, Loads | Generators | Storages | Sources] = {
+            "load": grid.loads,
+            "generator": grid.generators,
+            "storage": grid.storages,
+            "source": grid.sources,
+        }
+        for spec in fields(point):
+            table = tables[spec.name.split("_")[0]]
+            known = np.isfinite(np.asarray(getattr(self.state, spec.name)))
+            # The estimate of a dead element may well be no number.
+            wrong = ~known & table.in_service & live[table.bus]
+            found += [(str(id_), f"{spec.name} is not a number") for id_ in table.id[wrong]]
+        return tuple(found)
 
 
 class Agent(Protocol):

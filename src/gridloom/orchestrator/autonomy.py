@@ -53,5 +53,3 @@ class AutonomyLevels:
     def all(self) -> dict[tuple[str, str], Autonomy]:
         """Return every level that was set, by agent and cell."""
         return dict(self._levels)
-
-

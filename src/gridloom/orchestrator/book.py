@@ -123,9 +123,16 @@ class CapacityBook:
         worst: Shortfall | None = None
         for at_ns in {max(p.start_ns, begin) for p in held if p.start_ns < end}:
             due = [p.p_mw for p in held if p.start_ns <= at_ns < p.end_ns]
-            sums = ((math.fsum(p for p in due if p > 0), high_mw), (math.fsum(p for p in due if p < 0), low_mw))
+            sums = (
+                (math.fsum(p for p in due if p > 0), high_mw),
+                (math.fsum(p for p in due if p < 0), low_mw),
+            )
             for promised_mw, limit_mw in sums:
-                over = promised_mw - max(limit_mw, 0) if promised_mw > 0 else min(limit_mw, 0) - promised_mw
+                over = (
+                    promised_mw - max(limit_mw, 0)
+                    if promised_mw > 0
+                    else min(limit_mw, 0) - promised_mw
+                )
                 if over > _TOLERANCE_MW and (worst is None or over > worst.excess_mw):
                     worst = Shortfall(
                         device=device, promised_mw=promised_mw, limit_mw=limit_mw, at_ns=at_ns

@@ -116,7 +116,7 @@ def candidates(basis: Basis, outage: Outage, part: Part, alive: set[int]) -> Ite
                 yield from _through(basis, outage, alive, number, other, usable)
 
 
-def _through(  # noqa: PLR0913 - the state of the search
+def _through(
     basis: Basis, outage: Outage, alive: set[int], first: int, middle: int, usable: Flags
 ) -> Iterator[Candidate]:
     for number in basis.sections.at[middle]:
@@ -139,9 +139,9 @@ def _usable(basis: Basis, outage: Outage) -> Flags:
         if touches_fault or edge.switch in opened or edge.switch in view.unknown:
             usable[number] = False
     for id_ in view.locks:
-        number = basis.sections.edge_of_switch.get(basis.grid.switches.row(id_))
-        if number is not None:
-            usable[number] = False
+        at = basis.sections.edge_of_switch.get(basis.grid.switches.row(id_))
+        if at is not None:
+            usable[at] = False
     return usable
 
 
@@ -161,8 +161,13 @@ def _below_head(basis: Basis, number: int) -> int:
     return edge.a if basis.feeding.parent_edge[edge.a] == number else edge.b
 
 
-def _isolate(  # noqa: PLR0913 - one outage's facts
-    basis: Basis, section: int, tripped: int, positions: Flags, dead: set[int], stuck: set[int]
+def _isolate(
+    basis: Basis,
+    section: int,
+    tripped: int,
+    positions: Flags,
+    dead: set[int],
+    stuck: frozenset[int],
 ) -> Outage | None:
     edges, at = basis.sections.edges, basis.sections.at
     lost, open_ends = {section}, [section]
@@ -196,7 +201,9 @@ def _isolate(  # noqa: PLR0913 - one outage's facts
         tripped=tripped,
         isolated=positions,
         alive=basis.live - frozenset(dead),
-        parts=_parts(basis, dead, lost, positions, -1 if locked_head else _below_head(basis, tripped)),
+        parts=_parts(
+            basis, dead, lost, positions, -1 if locked_head else _below_head(basis, tripped)
+        ),
         dead_mw=float(basis.demand_mw[list(dead)].sum()),
         customers=int(basis.sections.customers[list(dead)].sum()),
     )

@@ -32,7 +32,8 @@ from gridloom.orchestrator.event_records import (
     RecordKind,
     command_of,
 )
-from gridloom.orchestrator.location import NoLocation, locate, take_changes, take_flags
+from gridloom.orchestrator.location import NoLocation
+from gridloom.orchestrator.location_kernel import locate, take_changes, take_flags
 from gridloom.orchestrator.prepared import ACT, Operation, PreparedRow, PreparedTable
 from gridloom.store.errors import RingFull
 from gridloom.store.ring import Ring
@@ -116,7 +117,9 @@ class EventPath:
         self._static = table.static
         n = max(table.n_instruments, 1)
         self._kind = np.zeros(n, dtype=np.uint8)
-        self._kind[: table.n_instruments] = np.frombuffer(self._static.instrument_kind, dtype=np.uint8)
+        self._kind[: table.n_instruments] = np.frombuffer(
+            self._static.instrument_kind, dtype=np.uint8
+        )
         self._value = np.full(n, np.nan, dtype=np.float32)
         self._seen_ns = np.full(n, -1, dtype=np.int64)
         self._changed = np.empty(_MOST_CHANGES, dtype=np.int64)
@@ -136,7 +139,9 @@ class EventPath:
 
     # -- what comes in ------------------------------------------------------------------------------------------
 
-    def on_event(self, subject: str, data: bytes | memoryview, now_ns: int, pace_ns: int) -> list[Outgoing]:
+    def on_event(
+        self, subject: str, data: bytes | memoryview, now_ns: int, pace_ns: int
+    ) -> list[Outgoing]:
         """Take one event frame; return commands first, its receipt last.
 
         Raises:
@@ -179,7 +184,9 @@ class EventPath:
         self._arrived_wall_ns = self._wall_ns()
         out: list[Outgoing] = []
         again, _ = self._outbox.queue.due(pace_ns)
-        out.extend(Outgoing(subject, envelope, subjects.token(key)) for key, (subject, envelope) in again)
+        out.extend(
+            Outgoing(subject, envelope, subjects.token(key)) for key, (subject, envelope) in again
+        )
         for execution in tuple(self._running.values()):
             if pace_ns >= execution.deadline:
                 self._abort(execution, Reason.NO_ANSWER, now_ns)
@@ -205,7 +212,13 @@ class EventPath:
     def _take(self, frame: Frame, now_ns: int, pace_ns: int, out: list[Outgoing]) -> None:
         if frame.kind is FrameKind.INDICATOR:
             take_flags(
-                frame.index, frame.values[0], self._kind, int(frame.kind), frame.time_ns, self._value, self._seen_ns
+                frame.index,
+                frame.values[0],
+                self._kind,
+                int(frame.kind),
+                frame.time_ns,
+                self._value,
+                self._seen_ns,
             )
         elif frame.kind in (FrameKind.RELAY, FrameKind.SWITCH):
             count = take_changes(
@@ -247,7 +260,9 @@ class EventPath:
             self._known_faults.add((breaker, time_ns))
             self._faults[breaker] = fault
 
-    def _moved(self, switch: int, position: float, now_ns: int, pace_ns: int, out: list[Outgoing]) -> None:
+    def _moved(
+        self, switch: int, position: float, now_ns: int, pace_ns: int, out: list[Outgoing]
+    ) -> None:
         self._position[switch] = position
         for execution in tuple(self._running.values()):
             for key, operation in tuple(execution.waiting.items()):
@@ -255,7 +270,10 @@ class EventPath:
                     self._confirm(execution, key, now_ns, pace_ns, out)
 
     def _touched(self, execution: _Execution) -> set[int]:
-        return {execution.record.breaker, *(o.switch for o in execution.record.operations if o.close)}
+        return {
+            execution.record.breaker,
+            *(o.switch for o in execution.record.operations if o.close),
+        }
 
     # -- from fault to plan -------------------------------------------------------------------------------------
 
@@ -277,7 +295,9 @@ class EventPath:
             return
         del self._faults[fault.breaker]
         if found < 0:
-            unclear = Reason.CONTRADICTION if found == NoLocation.CONTRADICTION else Reason.AMBIGUOUS
+            unclear = (
+                Reason.CONTRADICTION if found == NoLocation.CONTRADICTION else Reason.AMBIGUOUS
+            )
             self._refuse(fault, unclear, now_ns)
             return
         row = self.table.read(found)
@@ -294,7 +314,10 @@ class EventPath:
         questions = (
             (row.breaker != fault.breaker, Reason.OTHER_BREAKER),
             (now_ns >= row.expires_ns, Reason.EXPIRED),
-            (row.state_hash != self.table.state_hash or self._has_moved(fault.breaker), Reason.STALE),
+            (
+                row.state_hash != self.table.state_hash or self._has_moved(fault.breaker),
+                Reason.STALE,
+            ),
             (any(self.table.locked[switch] for switch in targets), Reason.LOCKED),
             (row.autonomy != ACT, Reason.NOT_ALLOWED),
             (bool(targets & others) or (row.number, self.table.epoch) in self._spent, Reason.BUSY),
@@ -311,8 +334,14 @@ class EventPath:
 
     # -- carrying out -------------------------------------------------------------------------------------------
 
-    def _start(  # noqa: PLR0913 - everything that is known of the case
-        self, fault: _Fault, line: int, row: PreparedRow, now_ns: int, pace_ns: int, out: list[Outgoing]
+    def _start(
+        self,
+        fault: _Fault,
+        line: int,
+        row: PreparedRow,
+        now_ns: int,
+        pace_ns: int,
+        out: list[Outgoing],
     ) -> None:
         first = min(operation.step for operation in row.operations)
         record = EventRecord(
@@ -396,13 +425,15 @@ class EventPath:
         else:
             self.counters.aborted += 1
 
-    def _refuse(self, fault: _Fault, reason: Reason, now_ns: int, *, line: int = -1, number: int = 0) -> None:
+    def _refuse(
+        self, fault: _Fault, reason: Reason, now_ns: int, *, line: int = -1, number: int = 0
+    ) -> None:
         self.counters.refused += 1
         self._record(RecordKind.REFUSED, now_ns, fault, reason=reason, line=line, number=number)
 
     # -- the ring -----------------------------------------------------------------------------------------------
 
-    def _record(  # noqa: PLR0913 - one argument a field
+    def _record(
         self,
         kind: RecordKind,
         now_ns: int,
@@ -465,7 +496,9 @@ class EventPath:
                 fault = _Fault(record.breaker, record.seen_ns, 0, pace_ns)
                 self._refuse(fault, Reason.RESTARTED, now_ns)
             elif now_ns >= record.expires_ns:
-                self._end(_Execution(record, record.step, 0), RecordKind.ABORTED, Reason.EXPIRED, now_ns)
+                self._end(
+                    _Execution(record, record.step, 0), RecordKind.ABORTED, Reason.EXPIRED, now_ns
+                )
             else:
                 self._send_step(record, record.step, now_ns, pace_ns, out)
         self._unresolved = []

@@ -29,7 +29,7 @@ from gridloom.ioe.signing import Signer
 from gridloom.ioe.wire import WireClient
 from gridloom.orchestrator.event_path import EventPath
 from gridloom.orchestrator.event_records import RECORD_BYTES
-from gridloom.orchestrator.location import locate, take_changes, take_flags
+from gridloom.orchestrator.location_kernel import locate, take_changes, take_flags
 from gridloom.orchestrator.prepared import PreparedTable
 from gridloom.store.ring import Ring
 
@@ -138,7 +138,9 @@ class _Process:
     def _publish(self, messages: list[Outgoing]) -> None:
         for message in messages:
             try:
-                self._client.publish(message.subject, message.payload, message_id=message.message_id)
+                self._client.publish(
+                    message.subject, message.payload, message_id=message.message_id
+                )
             except Unavailable:
                 # Commands are repeated by the path, events by their senders.
                 self._unsent += 1
@@ -167,7 +169,9 @@ def _warm_up(signer: Signer) -> None:
     locate(0, 1, True, floats, times, rows, rows, rows, rows, rows)  # noqa: FBT003 - compiled
     action = Action(kind=ActionKind.OPEN, target="warm-up")
     until = NS_PER_MS
-    signer.sign(Command(plan_id="", epoch=0, action=action, issued_ns=0, expires_ns=until, issuer=""))
+    signer.sign(
+        Command(plan_id="", epoch=0, action=action, issued_ns=0, expires_ns=until, issuer="")
+    )
 
 
 def _become_real_time() -> bool:
@@ -189,5 +193,3 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--realtime", action="store_true", help="ask for a real-time class")
     parser.add_argument("--parent", type=int, default=0, help="end when this process is gone")
     return parser.parse_args(arguments)
-
-

@@ -158,7 +158,9 @@ class EventRecord:
                 operations=operations,
             )
         except (struct.error, ValueError) as error:
-            raise Malformed(f"{len(raw)} bytes that are no record of the event path: {error}") from None
+            raise Malformed(
+                f"{len(raw)} bytes that are no record of the event path: {error}"
+            ) from None
 
 
 def command_of(

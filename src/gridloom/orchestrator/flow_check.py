@@ -18,7 +18,7 @@ from gridloom.physics.results import result_from_voltages
 
 if TYPE_CHECKING:
     from gridloom.grid.model import Grid
-    from gridloom.grid.tables import Flags, Floats
+    from gridloom.grid.tables import Flags, Floats, Texts
 
 _WORSE_PU = 1e-6
 _WORSE_PCT = 1e-3
@@ -90,7 +90,9 @@ class Findings:
         if not self.converged:
             return "the power flow does not converge"
         if not self.loading.passed:
-            return f"{self.loading.where} at {self.loading.value:.0f} % of {self.loading.limit:.0f} %"
+            return (
+                f"{self.loading.where} at {self.loading.value:.0f} % of {self.loading.limit:.0f} %"
+            )
         if not self.v_low.passed:
             return f"bus {self.v_low.where} at {self.v_low.value:.4f} pu below {self.v_low.limit:.4f} pu"
         if not self.v_high.passed:
@@ -179,12 +181,15 @@ def assess(
     )
 
 
-def _worst(values: Floats, limit: Floats, margin: Floats, ids: np.ndarray) -> Worst:  # type: ignore[type-arg]  # ids of any table
+def _worst(values: Floats, limit: Floats, margin: Floats, ids: Texts) -> Worst:
     at = int(np.argmin(margin)) if len(margin) else -1
     if at < 0 or not np.isfinite(margin[at]):
         return Worst(value=float("nan"), limit=float("nan"), margin=np.inf, where="")
     return Worst(
-        value=float(values[at]), limit=float(limit[at]), margin=float(margin[at]), where=str(ids[at])
+        value=float(values[at]),
+        limit=float(limit[at]),
+        margin=float(margin[at]),
+        where=str(ids[at]),
     )
 
 

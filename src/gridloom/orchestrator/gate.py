@@ -41,7 +41,7 @@ class _Held:
 class Gate:
     """Verifies plans and remembers which devices are spoken for."""
 
-    def __init__(  # noqa: PLR0913 - what it decides by
+    def __init__(
         self,
         grid: Grid,
         clock: Clock,
@@ -58,6 +58,7 @@ class Gate:
         self._limits = Limits.of(grid, line_rating_share=line_rating_share)
         self._switching = Switching(grid)
         self._held: dict[str, _Held] = {}
+        self._seen: tuple[View, View] | None = None
         self._base: tuple[View, PowerFlowResult, Limits] | None = None
 
     def verify(self, plan: Plan, view: View, promises: Sequence[Promise] = ()) -> Verdict:
@@ -69,8 +70,7 @@ class Gate:
             view: The grid as it stands now, with locks as the caller saw them; the gate's own locks count too.
             promises: What the plan would promise to services.
         """
-        view = replace(view, locks=view.locks | self._locks.switches())
-        now_ns = self._clock.now_ns()
+        view, now_ns = self._with_locks(view), self._clock.now_ns()
         checks = [
             ask.expiry(plan, now_ns),
             ask.state_hash(plan, view),
@@ -99,8 +99,7 @@ class Gate:
 
     def recheck(self, plan: Plan, view: View) -> Verdict:
         """Ask once more what can change between the verdict and the first command: time, state, locks."""
-        view = replace(view, locks=view.locks | self._locks.switches())
-        now_ns = self._clock.now_ns()
+        view, now_ns = self._with_locks(view), self._clock.now_ns()
         checks = (
             ask.expiry(plan, now_ns),
             ask.state_hash(plan, view),
@@ -141,6 +140,15 @@ class Gate:
         self._held.pop(plan_id, None)
         self._book.withdraw(plan_id)
 
+    def _with_locks(self, view: View) -> View:
+        """Return the view with the gate's own locks; the same one again for the same question."""
+        locks = self._locks.switches()
+        if locks <= view.locks:
+            return view
+        if self._seen is None or self._seen[0] is not view or not locks <= self._seen[1].locks:
+            self._seen = view, replace(view, locks=view.locks | locks)
+        return self._seen[1]
+
     def _cell(self, plan: Plan) -> str:
         """Return the plan's cell, or the root where the plan names none that exists: the level there is strictest."""
         return plan.cell if plan.cell in self._grid.cells else str(self._grid.cells.id[0])
@@ -163,7 +171,9 @@ class Gate:
             limit=float(first.rank) if first else float(plan.rank),
             unit="rank",
             where="" if first is None else min(first.targets & {a.target for a in plan.actions}),
-            note="" if first is None else f"held by plan {first.plan_id} of rank {first.rank.name.lower()}",
+            note=""
+            if first is None
+            else f"held by plan {first.plan_id} of rank {first.rank.name.lower()}",
         )
 
     def _supersedes(self, plan: Plan, now_ns: int) -> str:
@@ -187,7 +197,11 @@ class Gate:
 
     def _excused(self, view: View) -> Limits:
         """Return the limits, without what is broken already in this view."""
-        if self._base is None or self._base[0].positions is not view.positions or self._base[0].state is not view.state:
+        if (
+            self._base is None
+            or self._base[0].positions is not view.positions
+            or self._base[0].state is not view.state
+        ):
             flow: PowerFlowResult = self._checker.solve(view.positions, view.operating_point)
             self._base = view, flow, self._limits.excusing(flow)
         return self._base[2]
@@ -196,5 +210,3 @@ class Gate:
 def accepted_and_acting(verdict: Verdict) -> bool:
     """Whether a plan with this verdict is carried out without a person."""
     return verdict.accepted and verdict.autonomy is Autonomy.ACT
-
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,30 +48,19 @@ def state_hash(plan: Plan, view: View) -> Check:
 
 def finite_state(view: View) -> Check:
     """Ask whether every power and voltage that the check relies on is a number."""
-    if view.state is not None:
-        try:
-            point = view.operating_point
-        except BadInput as error:
-            return _count("finite_state", 1, "columns", note=str(error))
-        tables = {"load": view.grid.loads, "generator": view.grid.generators, "storage": view.grid.storages, "source": view.grid.sources}
-        for spec in fields(point):
-            table = tables[spec.name.split("_")[0]]
-            wrong = ~np.isfinite(np.asarray(getattr(view.state, spec.name))) & table.in_service & _fed(view, table.bus)
-            if wrong.any():
-                where = str(table.id[int(np.flatnonzero(wrong)[0])])
-                return _count("finite_state", int(wrong.sum()), "values", where, f"{spec.name} is not a number")
-    return _count("finite_state", 0, "values")
-
-
-def _fed(view: View, bus: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]  # rows in, flags out
-    """Return which elements have supply: the estimate of a dead one may well be no number."""
-    live: np.ndarray = view.grid.wiring.topology(view.positions).is_energised  # type: ignore[type-arg]
-    return live[bus]
+    try:
+        wrong = view.not_finite
+    except BadInput as error:
+        return _count("finite_state", 1, "columns", note=str(error))
+    where, note = wrong[0] if wrong else ("", "")
+    return _count("finite_state", len(wrong), "values", where, note)
 
 
 def targets_known(plan: Plan, grid: Grid) -> Check:
     """Ask whether every switch and device that the plan names exists."""
-    strange = [a.target for a in plan.actions if a.kind in _SWITCHING and a.target not in grid.switches]
+    strange = [
+        a.target for a in plan.actions if a.kind in _SWITCHING and a.target not in grid.switches
+    ]
     return _count("targets_known", len(strange), "targets", strange[0] if strange else "")
 
 
@@ -98,7 +86,9 @@ def locks(plan: Plan, view: View) -> Check:
 def positions_known(plan: Plan, view: View, grid: Grid) -> Check:
     """Ask whether the position of every switch to be operated is known."""
     lost = [
-        a.target for a in plan.actions if a.kind in _SWITCHING and grid.switches.row(a.target) in view.unknown
+        a.target
+        for a in plan.actions
+        if a.kind in _SWITCHING and grid.switches.row(a.target) in view.unknown
     ]
     return _count("positions_known", len(lost), "targets", lost[0] if lost else "")
 
@@ -129,7 +119,11 @@ def no_loop(course: Course) -> Check:
         if len(feeding.extra) > len(before) and more:
             switch = course.sections.edges[min(more)].switch
             return _count(
-                "no_loop", len(more), "loops", str(course.grid.switches.id[switch]), f"after step {step}"
+                "no_loop",
+                len(more),
+                "loops",
+                str(course.grid.switches.id[switch]),
+                f"after step {step}",
             )
     return _count("no_loop", 0, "loops")
 
@@ -137,7 +131,9 @@ def no_loop(course: Course) -> Check:
 def fault_stays_dead(course: Course) -> Check:
     """Ask whether any step puts voltage on a broken section."""
     if not course.can_clear:
-        return _count("fault_stays_dead", 1, "sections", note="no breaker above the fault would clear it")
+        return _count(
+            "fault_stays_dead", 1, "sections", note="no breaker above the fault would clear it"
+        )
     for step, feeding in enumerate(course.feedings):
         hot = [section for section in course.faulted if feeding.is_live(section)]
         if hot:
@@ -169,7 +165,11 @@ def ac_checks(flow: PowerFlowResult, limits: Limits) -> list[Check]:
             name="power_flow",
             passed=found.converged,
             worst=flow.residual_pu if math.isfinite(flow.residual_pu) else 0.0,
-            limit=0.0 if not found.converged else max(flow.residual_pu, 0.0) if math.isfinite(flow.residual_pu) else 0.0,
+            limit=0.0
+            if not found.converged
+            else max(flow.residual_pu, 0.0)
+            if math.isfinite(flow.residual_pu)
+            else 0.0,
             unit="pu",
             note=f"{flow.engine}, {flow.iterations} iterations",
         ),
@@ -192,5 +192,11 @@ def _limit(name: str, worst: Worst, unit: str) -> Check:
 
 def _count(name: str, count: int, unit: str, where: str = "", note: str = "") -> Check:
     return Check(
-        name=name, passed=count == 0, worst=float(count), limit=0.0, unit=unit, where=where, note=note
+        name=name,
+        passed=count == 0,
+        worst=float(count),
+        limit=0.0,
+        unit=unit,
+        where=where,
+        note=note,
     )

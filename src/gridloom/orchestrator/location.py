@@ -2,7 +2,7 @@
 
 In a radial feeder the fault lies behind the last indicator that saw fault current and before the next one. Which
 line that is depends on the switch positions alone, so it is worked out beforehand (`zones_of`) and the search at
-the event (`locate`) walks over a handful of integers. Indicators that contradict each other give no location:
+the event (`location_kernel.locate`) walks over a handful of integers. Indicators that contradict each other give no location:
 then a person, or the slower path, decides.
 """
 
@@ -12,8 +12,6 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
 from gridloom.orchestrator.prepared import Zones
 
@@ -27,7 +25,7 @@ _MEDIUM_VOLTAGE_KV = 1.0
 
 
 class NoLocation(IntEnum):
-    """Why `locate` names no line."""
+    """Why the search names no line; the kernel returns these numbers."""
 
     WAIT = -1
     """Indicators that may decide it have not reported yet."""
@@ -40,9 +38,10 @@ class NoLocation(IntEnum):
 def zones_of(basis: Basis, instruments: Instruments) -> Zones:
     """Return where each indicator sits at the positions of `basis`."""
     grid, sections = basis.grid, basis.sections
+    last: dict[int, int] = {}
     upstream, parent_line = _line_tree(grid, basis.view.positions)
     indicator, at_head = _indicators_by_line(instruments, upstream)
-    n, last = len(instruments), {}
+    n = len(instruments)
     parent, depth = np.full(n, -1, dtype=np.int32), np.zeros(n, dtype=np.int32)
     line_of, breaker = np.full(n, -1, dtype=np.int32), np.full(n, -1, dtype=np.int32)
     head_line = np.full(len(grid.switches), -1, dtype=np.int32)
@@ -110,7 +109,12 @@ def _line_tree(grid: Grid, positions: Flags) -> tuple[dict[int, int], dict[int, 
         if ends[1]:
             at.setdefault(b, []).append((row, 1, a if ends[0] else -1))
     for hv, lv, closed, table in (
-        (grid.transformers.hv_bus, grid.transformers.lv_bus, topology.transformer_closed, grid.transformers),
+        (
+            grid.transformers.hv_bus,
+            grid.transformers.lv_bus,
+            topology.transformer_closed,
+            grid.transformers,
+        ),
         (grid.branches.from_bus, grid.branches.to_bus, topology.branch_closed, grid.branches),
     ):
         for row in np.flatnonzero(closed.all(axis=1) & high[lv] & table.in_service).tolist():
@@ -130,117 +134,3 @@ def _line_tree(grid: Grid, positions: Flags) -> tuple[dict[int, int], dict[int, 
                 fed_by[there] = row if row >= 0 else fed_by[here]
                 queue.append(there)
     return upstream, parent
-
-
-@njit(cache=True, nogil=True)
-def take_flags(  # noqa: PLR0913 - a compiled loop over plain arrays
-    index: NDArray[np.uint32],
-    values: NDArray[np.float32],
-    kind: NDArray[np.uint8],
-    wanted: int,
-    time_ns: int,
-    state: NDArray[np.float32],
-    seen_ns: NDArray[np.int64],
-) -> int:
-    """Copy the rows of a frame that are of kind `wanted` and not older than what is known; return how many.
-
-    Rows outside the table are left out: a frame may say anything.
-    """
-    taken = 0
-    for k in range(index.size):
-        row = index[k]
-        if row < kind.size and kind[row] == wanted and time_ns >= seen_ns[row]:
-            state[row] = values[k]
-            seen_ns[row] = time_ns
-            taken += 1
-    return taken
-
-
-@njit(cache=True, nogil=True)
-def take_changes(  # noqa: PLR0913 - a compiled loop over plain arrays
-    index: NDArray[np.uint32],
-    values: NDArray[np.float32],
-    kind: NDArray[np.uint8],
-    wanted: int,
-    time_ns: int,
-    state: NDArray[np.float32],
-    seen_ns: NDArray[np.int64],
-    changed: NDArray[np.int64],
-) -> int:
-    """As `take_flags`, and put the rows whose value is another one into `changed`; return how many.
-
-    Rows beyond the room in `changed` keep their old value: the next report brings them.
-    """
-    count = 0
-    for k in range(index.size):
-        row = index[k]
-        if row >= kind.size or kind[row] != wanted or time_ns < seen_ns[row]:
-            continue
-        if values[k] != state[row] and not (np.isnan(values[k]) and np.isnan(state[row])):
-            if count == changed.size:
-                continue
-            changed[count] = row
-            count += 1
-            state[row] = values[k]
-        seen_ns[row] = time_ns
-    return count
-
-
-@njit(cache=True, nogil=True)
-def locate(  # noqa: C901, PLR0912, PLR0913 - a compiled loop over plain arrays
-    breaker: int,
-    since_ns: int,
-    has_settled: bool,  # noqa: FBT001 - compiled
-    flag: NDArray[np.float32],
-    seen_ns: NDArray[np.int64],
-    parent: NDArray[np.int32],
-    depth: NDArray[np.int32],
-    line: NDArray[np.int32],
-    breaker_of: NDArray[np.int32],
-    head_line: NDArray[np.int32],
-) -> int:
-    """Return the row of the faulted line, or a `NoLocation`.
-
-    Args:
-        breaker: Switch row of the breaker that locked out.
-        since_ns: Reports older than this are of another time.
-        has_settled: Whether indicators that are silent by now have seen nothing.
-        flag: Last flag of each instrument, shape (instrument,).
-        seen_ns: When it was reported, shape (instrument,) [ns].
-        parent: As in `Zones`, and so the others.
-        depth: See `Zones`.
-        line: See `Zones`.
-        breaker_of: See `Zones`.
-        head_line: See `Zones`.
-    """
-    deepest, flagged, silent = -1, 0, 0
-    for row in range(flag.size):
-        if breaker_of[row] != breaker:
-            continue
-        if seen_ns[row] < since_ns:
-            silent += 1
-        elif flag[row] > 0.5:
-            flagged += 1
-            if deepest < 0 or depth[row] > depth[deepest]:
-                deepest = row
-    if deepest < 0:
-        if silent and not has_settled:
-            return -1
-        return head_line[breaker] if head_line[breaker] >= 0 else -3
-    missing, row = 0, deepest
-    on_path = 0
-    while row >= 0:
-        if seen_ns[row] >= since_ns and flag[row] > 0.5:
-            on_path += 1
-        else:
-            missing += 1
-        row = parent[row]
-    if on_path != flagged:
-        return -2
-    if missing:
-        return -2 if has_settled else -1
-    if not has_settled:
-        for row in range(flag.size):
-            if parent[row] == deepest and breaker_of[row] == breaker and seen_ns[row] < since_ns:
-                return -1
-    return line[deepest] if line[deepest] >= 0 else -3

@@ -69,7 +69,9 @@ def _undo(basis: Basis, decision: Decision) -> tuple[Action, ...]:
     ids = basis.grid.switches.id
     head = basis.sections.edges[decision.outage.tripped].switch
     closed = [row for done in decision.restored for row in done.by.switches]
-    back = [Action(kind=ActionKind.OPEN, target=str(ids[row]), step=0) for row in closed if row != head]
+    back = [
+        Action(kind=ActionKind.OPEN, target=str(ids[row]), step=0) for row in closed if row != head
+    ]
     back += [
         Action(kind=ActionKind.CLOSE, target=str(ids[row]), step=1) for row in decision.outage.opens
     ]
@@ -98,14 +100,16 @@ def _reason(basis: Basis, line_id: str, decision: Decision) -> str:
     ids = basis.grid.switches.id
     head = ids[basis.sections.edges[outage.tripped].switch]
     words = [
-        f"A fault on {line_id} makes {head} trip and leaves {outage.customers} customers "
-        f"({outage.dead_mw:.2f} MW) without supply."
+        f"A fault on {line_id} makes {head} trip.",
+        f"That leaves {outage.customers} customers ({outage.dead_mw:.2f} MW) without supply.",
     ]
     opens = ", ".join(str(ids[row]) for row in outage.opens)
     words.append(f"Isolated by opening {opens}." if opens else f"{head} isolates it.")
     for done in decision.restored:
         names = " and ".join(str(ids[row]) for row in done.by.switches)
-        words.append(f"Closing {names} serves {done.part.customers} ({done.part.demand_mw:.2f} MW).")
+        words.append(
+            f"Closing {names} serves {done.part.customers} ({done.part.demand_mw:.2f} MW)."
+        )
     if decision.left_dead:
         left = sum(part.customers for part in decision.left_dead)
         words.append(f"{left} customers wait for the repair: no tie holds within the limits.")

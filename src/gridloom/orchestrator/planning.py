@@ -88,7 +88,11 @@ class Basis:
     def _places(self) -> tuple[Rows, Rows]:
         """Section of each bus and of each line, transformer and branch of the reduced grid."""
         kept, of = self.reduction, self.sections.of_element
-        branches = [of["line"][kept.lines], of["transformer"][kept.transformers], of["branch"][kept.branches]]
+        branches = [
+            of["line"][kept.lines],
+            of["transformer"][kept.transformers],
+            of["branch"][kept.branches],
+        ]
         return self.sections.of_bus[kept.buses], np.concatenate(branches)
 
     def feeders_of(self, section: int) -> set[int]:
@@ -115,8 +119,6 @@ class Basis:
 
 class PlanningBase:
     """What stays while switches move."""
-
-    Basis = Basis
 
     def __init__(self, grid: Grid, line_rating_share: Floats | None = None) -> None:
         """Cut and reduce `grid`; `line_rating_share` is today's rating over the tables', shape (line,)."""
@@ -169,4 +171,5 @@ class PlanningBase:
 def _demand(grid: Grid, sections: Sections, point: OperatingPoint) -> Floats:
     section = sections.of_bus[grid.loads.bus]
     used = (section >= 0) & grid.loads.in_service
-    return np.bincount(section[used], point.load_p_mw[used], minlength=sections.n)
+    total = np.bincount(section[used], point.load_p_mw[used], minlength=sections.n)
+    return total.astype(np.float64)

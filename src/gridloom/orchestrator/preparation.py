@@ -46,7 +46,11 @@ if TYPE_CHECKING:
 HOLD_NS: Final = 2 * NS_PER_S
 """Longest time that a relay which moved keeps the table as it is [ns]."""
 _LEVELS: Final = {Autonomy.OBSERVE: OBSERVE, Autonomy.ADVISE: ADVISE, Autonomy.ACT: ACT}
-_KINDS: Final = {"switch": FrameKind.SWITCH, "indicator": FrameKind.INDICATOR, "relay": FrameKind.RELAY}
+_KINDS: Final = {
+    "switch": FrameKind.SWITCH,
+    "indicator": FrameKind.INDICATOR,
+    "relay": FrameKind.RELAY,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -118,7 +122,11 @@ class Preparation:
 
     def is_held(self, now_ns: int) -> bool:
         """Whether the table must stay as it is for now."""
-        return any(0 <= now_ns - moved_ns < HOLD_NS for moved_ns in self._moved_ns.values() if moved_ns >= 0)
+        return any(
+            0 <= now_ns - moved_ns < HOLD_NS
+            for moved_ns in self._moved_ns.values()
+            if moved_ns >= 0
+        )
 
     def prepare(self, view: View) -> Batch:
         """Plan and verify for every medium-voltage line; change nothing."""
@@ -153,7 +161,9 @@ class Preparation:
             now_ns=batch.view.now_ns,
         )
 
-    def _row(self, plan: Plan, verdict: Verdict, line: int, breaker: int | None) -> PreparedRow | None:
+    def _row(
+        self, plan: Plan, verdict: Verdict, line: int, breaker: int | None
+    ) -> PreparedRow | None:
         """Return the row of an accepted plan that fits the table."""
         if breaker is None or not verdict.accepted or len(plan.actions) > MOST_OPERATIONS:
             return None

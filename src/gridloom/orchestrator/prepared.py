@@ -122,7 +122,9 @@ class PreparedTable:
             raise Malformed(f"{path} is empty, not a table of prepared plans") from None
         finally:
             os.close(handle)
-        words = np.frombuffer(self._map, dtype=np.int64, count=min(_HEADER_WORDS, len(self._map) // 8))
+        words = np.frombuffer(
+            self._map, dtype=np.int64, count=min(_HEADER_WORDS, len(self._map) // 8)
+        )
         if len(words) < _HEADER_WORDS or words[_AT_MAGIC] != _MAGIC:
             raise Malformed(f"{path} is not a table of prepared plans")
         self._words = words
@@ -131,7 +133,9 @@ class PreparedTable:
         places, size = _places(self.n_lines, self.n_switches, self.n_instruments)
         static_bytes = int(words[_AT_STATIC])
         if len(self._map) != size + static_bytes or static_bytes < 0:
-            raise Malformed(f"{path} has {len(self._map)} bytes; its header says {size + static_bytes}")
+            raise Malformed(
+                f"{path} has {len(self._map)} bytes; its header says {size + static_bytes}"
+            )
         self._rows_at = places["rows"][0]
         self.static = _read_static(bytes(self._map[size:]), path)
         columns = {name: self._column(*place) for name, place in places.items() if name != "rows"}
@@ -204,7 +208,7 @@ class PreparedTable:
         """Grid time of the newest preparation [ns]."""
         return int(self._words[_AT_WRITTEN_NS])
 
-    def write(  # noqa: PLR0913 - the whole content of a generation
+    def write(
         self,
         rows: dict[int, PreparedRow],
         *,
@@ -260,7 +264,11 @@ class PreparedTable:
         words = self._words
         for _ in range(_READ_TRIES):
             before = self.generation
-            grid, wall, speed = int(words[_AT_GRID_NS]), int(words[_AT_WALL_NS]), int(words[_AT_SPEED])
+            grid, wall, speed = (
+                int(words[_AT_GRID_NS]),
+                int(words[_AT_WALL_NS]),
+                int(words[_AT_SPEED]),
+            )
             if before % 2 == 0 and self.generation == before:
                 break
         return grid + (wall_ns - wall) * speed // _SPEED_UNIT
@@ -308,7 +316,9 @@ class PreparedTable:
 
     def _set_state(self, positions: NDArray[np.bool_], state_hash: str) -> None:
         self.positions[:] = positions
-        self._words[_AT_STATE_HASH] = int.from_bytes(state_prefix(state_hash), "little", signed=True)
+        self._words[_AT_STATE_HASH] = int.from_bytes(
+            state_prefix(state_hash), "little", signed=True
+        )
 
     def _mark_locked(self, switches: Sequence[int]) -> None:
         self.locked[:] = 0
@@ -330,7 +340,9 @@ def shared_path(name: str, fallback: Path) -> Path:
     return (memory if memory.is_dir() and os.access(memory, os.W_OK) else fallback) / name
 
 
-def _places(n_lines: int, n_switches: int, n_instruments: int) -> tuple[dict[str, tuple[int, str, int]], int]:
+def _places(
+    n_lines: int, n_switches: int, n_instruments: int
+) -> tuple[dict[str, tuple[int, str, int]], int]:
     """Return offset, type and count of each column, and the size of all."""
     wanted = (
         ("rows", "u1", n_lines * ROW_BYTES),
@@ -352,7 +364,9 @@ def _places(n_lines: int, n_switches: int, n_instruments: int) -> tuple[dict[str
 def _pack(row: PreparedRow) -> bytes:
     operations = row.operations
     if len(operations) > MOST_OPERATIONS:
-        raise BadInput(f"plan {row.number:x} has {len(operations)} operations; the table takes {MOST_OPERATIONS}")
+        raise BadInput(
+            f"plan {row.number:x} has {len(operations)} operations; the table takes {MOST_OPERATIONS}"
+        )
     room = MOST_OPERATIONS - len(operations)
     body = _ROW.pack(
         row.number,

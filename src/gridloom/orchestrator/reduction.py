@@ -9,7 +9,7 @@ checks the whole grid.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from gridloom.grid.topology_kernel import group
 from gridloom.physics.operating_point import OperatingPoint
 
 if TYPE_CHECKING:
-    from gridloom.grid.model import Grid
-    from gridloom.grid.tables import Flags, Floats, Rows
+    from gridloom.grid.model import Grid, Loads, Switches
+    from gridloom.grid.tables import Flags, Floats, Rows, Table
     from gridloom.physics.results import PowerFlowResult
 
 _LOW_VOLTAGE_KV = 1.0
@@ -48,9 +48,9 @@ class Reduction:
     """The aggregate each of them went into."""
 
     @classmethod
-    def of(cls, grid: Grid) -> Self:
+    def of(cls, grid: Grid) -> Reduction:
         """Take every low-voltage island with exactly one transformer and no source out of `grid`."""
-        return _reduce(cls, grid)
+        return _reduce(grid)
 
     def positions(self, closed: Flags) -> Flags:
         """Return the positions of the remaining switches."""
@@ -60,7 +60,9 @@ class Reduction:
         """Return what every remaining element does; aggregates draw what they drew in `base`."""
         flow = base.transformer_flow
         return OperatingPoint(
-            load_p_mw=np.concatenate([state.load_p_mw[self.loads], _zero(flow.p_from_mw[self.feeders])]),
+            load_p_mw=np.concatenate(
+                [state.load_p_mw[self.loads], _zero(flow.p_from_mw[self.feeders])]
+            ),
             load_q_mvar=np.concatenate(
                 [state.load_q_mvar[self.loads], _zero(flow.q_from_mvar[self.feeders])]
             ),
@@ -97,7 +99,7 @@ def _zero(values: Floats) -> Floats:
     return np.where(np.isfinite(values), values, 0.0)
 
 
-def _reduce(cls: type[Reduction], grid: Grid) -> Reduction:
+def _reduce(grid: Grid) -> Reduction:
     island, n_islands = _low_voltage_islands(grid)
     transformers = grid.transformers
     low_side = island[transformers.lv_bus]
@@ -122,7 +124,7 @@ def _reduce(cls: type[Reduction], grid: Grid) -> Reduction:
     aggregate_of_island = np.full(n_islands, -1, dtype=np.int64)
     aggregate_of_island[low_side[feeders]] = np.arange(len(feeders))
     island_bus = np.flatnonzero(gone_bus)
-    return _assemble(cls, grid, gone_bus, feeders, aggregate_of_island[island[island_bus]])
+    return _assemble(grid, gone_bus, feeders, aggregate_of_island[island[island_bus]])
 
 
 def _low_voltage_islands(grid: Grid) -> tuple[Rows, int]:
@@ -134,9 +136,7 @@ def _low_voltage_islands(grid: Grid) -> tuple[Rows, int]:
     return group(low, np.ascontiguousarray(a), np.ascontiguousarray(b))
 
 
-def _assemble(
-    cls: type[Reduction], grid: Grid, gone_bus: Flags, feeders: Rows, aggregate: Rows
-) -> Reduction:
+def _assemble(grid: Grid, gone_bus: Flags, feeders: Rows, aggregate: Rows) -> Reduction:
     stays = ~gone_bus
     row_of = np.cumsum(stays) - 1
     keep = {
@@ -156,7 +156,7 @@ def _assemble(
     tables["buses"] = grid.buses.take(np.flatnonzero(stays))
     tables["switches"] = _moved_switches(grid, switches, row_of, keep)
     tables["loads"] = _with_aggregates(tables["loads"], grid, feeders, row_of)
-    return cls(
+    return Reduction(
         whole=grid,
         grid=grid.with_tables(**tables),
         buses=np.flatnonzero(stays),
@@ -166,7 +166,15 @@ def _assemble(
         island_aggregate=aggregate,
         **{
             name: rows[name]
-            for name in ("lines", "transformers", "branches", "loads", "generators", "storages", "sources")
+            for name in (
+                "lines",
+                "transformers",
+                "branches",
+                "loads",
+                "generators",
+                "storages",
+                "sources",
+            )
         },
     )
 
@@ -186,7 +194,7 @@ _TABLE_OF_KIND = {
 }
 
 
-def _moved(table, row_of):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - any table in, the same kind out
+def _moved[T: Table](table: T, row_of: Rows) -> T:
     names = [name for name in _BUS_COLUMNS if name in table.column_names()]
     return table.with_columns(**{name: row_of[getattr(table, name)] for name in names})
 
@@ -202,7 +210,7 @@ def _switches_that_stay(grid: Grid, stays: Flags, keep: dict[str, Flags]) -> Row
     return np.flatnonzero(mask)
 
 
-def _moved_switches(grid: Grid, rows: Rows, row_of: Rows, keep: dict[str, Flags]):  # type: ignore[no-untyped-def]  # noqa: ANN202 - see _moved
+def _moved_switches(grid: Grid, rows: Rows, row_of: Rows, keep: dict[str, Flags]) -> Switches:
     table = grid.switches.take(rows)
     element = np.array(table.element)
     couples = table.element_kind == "bus"
@@ -213,7 +221,7 @@ def _moved_switches(grid: Grid, rows: Rows, row_of: Rows, keep: dict[str, Flags]
     return table.with_columns(bus=row_of[table.bus], element=element)
 
 
-def _with_aggregates(loads, grid: Grid, feeders: Rows, row_of: Rows):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - see _moved
+def _with_aggregates(loads: Loads, grid: Grid, feeders: Rows, row_of: Rows) -> Loads:
     n = len(feeders)
     zeros, nothing = np.zeros(n), [""] * n
     added = {
@@ -225,7 +233,12 @@ def _with_aggregates(loads, grid: Grid, feeders: Rows, row_of: Rows):  # type: i
         "in_service": grid.transformers.in_service[feeders],
     }
     columns = {
-        name: np.concatenate([getattr(loads, name), np.asarray(added.get(name, zeros), dtype=getattr(loads, name).dtype)])
+        name: np.concatenate(
+            [
+                getattr(loads, name),
+                np.asarray(added.get(name, zeros), dtype=getattr(loads, name).dtype),
+            ]
+        )
         for name in loads.column_names()
     }
     return type(loads)(**columns)

@@ -11,11 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from gridloom.core.plans import Plan, Rank
+from msgspec import structs
 
+from gridloom.core.plans import Plan, Rank
 from gridloom.orchestrator.candidates import Candidate, Outage, Part, candidates, outage_of
 from gridloom.orchestrator.plan_words import plan_of
-from gridloom.orchestrator.planning import PlanningBase
+from gridloom.orchestrator.planning import Basis, PlanningBase
 
 if TYPE_CHECKING:
     from gridloom.grid.model import Grid
@@ -96,7 +97,9 @@ class RestorationAgent:
         """
         basis = self._base.at(before)
         section = int(basis.sections.of_element["line"][self._grid.lines.row(line_id)])
-        outage = outage_of(basis, section, after=view.positions, locks=view.locks, unknown=view.unknown)
+        outage = outage_of(
+            basis, section, after=view.positions, locks=view.locks, unknown=view.unknown
+        )
         if outage is None:
             return None
         return plan_of(basis, view, line_id, self._decide(basis, outage), trigger=line_id)
@@ -120,7 +123,7 @@ class RestorationAgent:
         )
         return tuple(plan for plan in plans if plan is not None)
 
-    def basis(self, view: View) -> PlanningBase.Basis:
+    def basis(self, view: View) -> Basis:
         """Return what planning knows about `view`; made once a view."""
         return self._base.at(view)
 
@@ -142,7 +145,7 @@ class RestorationAgent:
 
     def _prepare(
         self,
-        basis: PlanningBase.Basis,
+        basis: Basis,
         view: View,
         row: int,
         series: int,
@@ -156,9 +159,9 @@ class RestorationAgent:
             return None
         line_id = str(self._grid.lines.id[row])
         plan = plan_of(basis, view, line_id, decision, trigger=f"branch:{line_id}")
-        return replace_id(plan, series, row)
+        return None if plan is None else replace_id(plan, series, row)
 
-    def _decide_prepared(self, basis: PlanningBase.Basis, section: int) -> Decision | None:
+    def _decide_prepared(self, basis: Basis, section: int) -> Decision | None:
         if section < 0 or not basis.feeding.is_live(section):
             return None
         outage = outage_of(
@@ -166,7 +169,7 @@ class RestorationAgent:
         )
         return None if outage is None else self._decide(basis, outage)
 
-    def _decide(self, basis: PlanningBase.Basis, outage: Outage) -> Decision:
+    def _decide(self, basis: Basis, outage: Outage) -> Decision:
         """Serve the parts one after the other, the greatest demand first, each with its best tie."""
         closed = outage.isolated.copy()
         alive = set(outage.alive)
@@ -197,9 +200,9 @@ class RestorationAgent:
             ac_checks=checks,
         )
 
-    def _best(  # noqa: PLR0913 - the search's whole state
+    def _best(
         self,
-        basis: PlanningBase.Basis,
+        basis: Basis,
         outage: Outage,
         part: Part,
         closed: Flags,
@@ -225,8 +228,7 @@ class RestorationAgent:
 
 def replace_id(plan: Plan, series: int, row: int) -> Plan:
     """Return `plan` under the id of prepared plan `row` of a series."""
-    number = plan_number(series, row)
-    return Plan(**{**{name: getattr(plan, name) for name in plan.__struct_fields__}, "id": plan_id(number)})
+    return structs.replace(plan, id=plan_id(plan_number(series, row)))
 
 
 def plan_number(series: int, row: int) -> int:
@@ -248,13 +250,15 @@ def _badness(trial: Trial) -> tuple[bool, int, float]:
     )
 
 
-def _why_lost(basis: PlanningBase.Basis, tried: list[Trial], best: Trial | None) -> list[str]:
+def _why_lost(basis: Basis, tried: list[Trial], best: Trial | None) -> list[str]:
     words = []
     for trial in tried:
         if trial is best:
             continue
         name = " and ".join(str(basis.grid.switches.id[row]) for row in trial.candidate.switches)
         loading = trial.near.loading
-        reason = trial.all.why_not() or f"leaves less room: {loading.value:.0f} % on {loading.where}"
+        reason = (
+            trial.all.why_not() or f"leaves less room: {loading.value:.0f} % on {loading.where}"
+        )
         words.append(f"close {name}: {reason}")
     return words

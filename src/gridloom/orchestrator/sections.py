@@ -60,9 +60,9 @@ class Sections:
     """Whether anything consumes or injects in a section, shape (section,)."""
 
     @classmethod
-    def of(cls, grid: Grid, positions: Flags) -> Self:
+    def of(cls, grid: Grid, positions: Flags) -> Sections:
         """Cut `grid` at its remote switches; the others stay at `positions`, shape (switch,)."""
-        return _cut(cls, grid, positions)
+        return _cut(grid, positions)
 
     @cached_property
     def lines_of(self) -> tuple[tuple[int, ...], ...]:
@@ -158,15 +158,13 @@ def reach(sections: Sections, start: int, closed: list[bool], without: set[int])
     return found
 
 
-def _cut(cls: type[Sections], grid: Grid, positions: Flags) -> Sections:
+def _cut(grid: Grid, positions: Flags) -> Sections:
     """Give every bus and element a number, join what nothing separates, and read off the edges."""
     first, n_items = _numbering(grid)
     joins, cuts, used = _ends(grid, positions, first)
     n_items += len(used) - n_items
     pairs = np.array(joins, dtype=np.int64).reshape(-1, 2)
-    label, n = group(
-        used, np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
-    )
+    label, n = group(used, np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1]))
     edges = tuple(
         Edge(switch, int(label[a]), int(label[b]), bool(grid.switches.kind[switch] == "breaker"))
         for switch, a, b in cuts
@@ -179,7 +177,7 @@ def _cut(cls: type[Sections], grid: Grid, positions: Flags) -> Sections:
             at[edge.b].append(number)
     of_bus = label[: len(grid.buses)]
     has_source, customers, has_demand = _contents(grid, of_bus, n)
-    return cls(
+    return Sections(
         n=n,
         of_bus=of_bus,
         of_element={
@@ -203,15 +201,30 @@ def _numbering(grid: Grid) -> tuple[dict[str, int], int]:
     return first, count
 
 
+def _standing(grid: Grid) -> dict[tuple[str, int, int], list[int]]:
+    """Return the rows of the switches by kind, element and bus where they stand."""
+    switches = grid.switches
+    found: dict[tuple[str, int, int], list[int]] = {}
+    rows = zip(switches.element_kind, switches.element.tolist(), switches.bus.tolist(), strict=True)
+    for row, place in enumerate(rows):
+        found.setdefault(place, []).append(row)
+    return found
+
+
+def _movable(grid: Grid, positions: Flags, at: list[int]) -> list[int] | None:
+    """Return the remote switches among those in series at one end; None if another one interrupts it."""
+    switches = grid.switches
+    for row in at:
+        if not switches.in_service[row] or not (switches.is_remote[row] or positions[row]):
+            return None
+    return [row for row in at if switches.is_remote[row]]
+
+
 def _ends(
     grid: Grid, positions: Flags, first: dict[str, int]
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int, int]], Flags]:
     """Walk over every element end; several switches in series get items of their own in between."""
-    switches = grid.switches
-    standing: dict[tuple[str, int, int], list[int]] = {}
-    rows = zip(switches.element_kind, switches.element.tolist(), switches.bus.tolist(), strict=True)
-    for row, (kind, element, bus) in enumerate(rows):
-        standing.setdefault((kind, element, bus), []).append(row)
+    standing = _standing(grid)
     used = [grid.buses.in_service]
     joins: list[tuple[int, int]] = []
     cuts: list[tuple[int, int, int]] = []
@@ -227,12 +240,10 @@ def _ends(
             # Switches between the same two buses stand beside each other, not in series.
             ends.extend((bus, other, [row]) for row in at)
     n_items = sum(len(part) for part in used)
-    remote, in_service = switches.is_remote.tolist(), switches.in_service.tolist()
-    closed = positions.tolist()
     for bus, item, at in ends:
-        if any(not in_service[row] or not (remote[row] or closed[row]) for row in at):
+        movable = _movable(grid, positions, at)
+        if movable is None:
             continue
-        movable = [row for row in at if remote[row]]
         here = bus
         for row in movable[:-1]:
             cuts.append((row, here, n_items))
