@@ -73,6 +73,26 @@ async def test_streams_have_limits_and_drop_their_oldest() -> None:
         assert stream.discard == nats_bus.DiscardPolicy.OLD
 
 
+async def test_a_full_record_drops_its_oldest_and_never_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = [stream.evolve(max_bytes=65_536) for stream in nats_bus.STREAMS]
+    monkeypatch.setattr(nats_bus, "STREAMS", small)
+    with NatsServer(store=tmp_path, has_mqtt=False) as address:
+        bus = await NatsBus.connect(address.url, address.credentials)
+        for number in range(100):
+            body = number.to_bytes(1024, "big")
+            await bus.publish_durable("event.a", body, message_id=str(number))
+        seen: list[int] = []
+        await bus.subscribe_durable(
+            "event.>", "reader", lambda message: seen.append(int.from_bytes(message.data, "big"))
+        )
+        await until(lambda: bool(seen) and seen[-1] == 99)
+        assert seen == list(range(seen[0], 100))
+        assert seen[0] > 0
+        await bus.close()
+
+
 async def test_without_jetstream_core_messages_flow_and_the_record_is_unavailable(
     tmp_path: Path,
 ) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from gridloom.core.errors import Malformed
+from gridloom.ioe.decoding import DECODE_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Buffer
@@ -72,5 +73,5 @@ def decode(data: Buffer) -> Birth:
         raise Malformed(f"a birth is one whole block of at most {MAX_BIRTH_BYTES} bytes")
     try:
         return _DECODER.decode(body)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except DECODE_ERRORS as error:
         raise Malformed(f"a birth with wrong content: {error}") from None

@@ -20,6 +20,7 @@ from gridloom.core.plans import Acknowledgement, Command
 from gridloom.core.units import NS_PER_S
 from gridloom.edge.guard import CommandGuard, Decision
 from gridloom.ioe import subjects
+from gridloom.ioe.decoding import DECODE_ERRORS
 from gridloom.ioe.message import MESSAGE_ID, Bus, Message, Subscription
 from gridloom.ioe.pacing import Pacer, pace_ns
 from gridloom.ioe.retry import RetryPolicy, RetryQueue
@@ -55,7 +56,7 @@ def decode_ack(data: Buffer) -> Acknowledgement:
     """
     try:
         return _ACK_DECODER.decode(data)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except DECODE_ERRORS as error:
         raise Malformed(f"not an acknowledgement: {error}") from None
 
 
@@ -140,7 +141,7 @@ class CommandDesk:
         """
         try:
             guard, ended = msgspec.msgpack.decode(state, type=tuple[bytes, list[tuple[str, str]]])
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except DECODE_ERRORS as error:
             raise Malformed(f"saved desk is damaged: {error}") from None
         self.guard.restore(guard)
         self._ended = OrderedDict(ended)

@@ -18,6 +18,7 @@ import structlog
 
 from gridloom.core.errors import Malformed
 from gridloom.ioe import subjects
+from gridloom.ioe.decoding import DECODE_ERRORS
 from gridloom.ioe.frames import MAX_SOURCE_BYTES, Frame, decode, encode
 from gridloom.ioe.message import MESSAGE_ID, Bus, Message, Subscription
 from gridloom.ioe.pacing import Pacer, pace_ns
@@ -105,7 +106,7 @@ class EventOutbox:
         """
         try:
             held = msgspec.msgpack.decode(state, type=tuple[tuple[EventKey, Posted], ...])
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except DECODE_ERRORS as error:
             raise Malformed(f"saved events are damaged: {error}") from None
         for key, posted in held:
             self.queue.add(key, posted, now_ns)
@@ -180,7 +181,7 @@ class EventInbox:
         shape = dict[str, dict[int, tuple[int, list[int]]]]
         try:
             read = msgspec.msgpack.decode(state, type=shape)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except DECODE_ERRORS as error:
             raise Malformed(f"saved inbox is damaged: {error}") from None
         self._seen = {
             source: {epoch: _Seen(below, set(ahead)) for epoch, (below, ahead) in epochs.items()}

@@ -24,6 +24,7 @@ import structlog
 from gridloom.core.errors import BadInput
 from gridloom.core.units import NS_PER_MS, NS_PER_S
 from gridloom.ioe import subjects
+from gridloom.ioe.decoding import DECODE_ERRORS
 from gridloom.ioe.frames import MAX_ROWS, Frame, FrameKind, encode
 from gridloom.ioe.pacing import Pacer, pace_ns
 from gridloom.ioe.retry import NEVER
@@ -156,7 +157,7 @@ class DeviceReadings:
             said = self._decoder.decode(payload)
         except msgspec.ValidationError:
             return "wrong_fields"
-        except (msgspec.DecodeError, RecursionError):
+        except DECODE_ERRORS:
             return "not_json"
         return _implausible(said) or said
 

@@ -28,6 +28,7 @@ import msgspec
 from gridloom.core.errors import BadInput, Unavailable
 from gridloom.ioe import supervisor
 from gridloom.ioe.credentials import Credentials
+from gridloom.ioe.decoding import DECODE_ERRORS
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -83,7 +84,7 @@ class ServerAddress(msgspec.Struct, frozen=True, kw_only=True):
             return msgspec.json.decode(path.read_bytes(), type=cls)
         except FileNotFoundError:
             raise Unavailable(f"no server is ready: {path} does not exist") from None
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except DECODE_ERRORS as error:
             raise BadInput(f"{path} is not a ready file: {error}") from None
 
 
@@ -158,14 +159,9 @@ class NatsServer:
         process, self._process = self._process, None
         if process is None:
             return
-        _close_input(process)
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        _end(process)
         if self._watcher is not None:
-            self._watcher.join(_STOP_S)
+            self._watcher.join(_START_S)
 
     def __enter__(self) -> ServerAddress:
         return self.start()
@@ -243,7 +239,21 @@ class NatsServer:
                 return
             _close_input(process)
             with contextlib.suppress(Unavailable):
-                self._process = self._launch(patience_s=_START_S)
+                process = self._launch(patience_s=_START_S)
+                if self._stopping.is_set():
+                    _end(process)
+                    return
+                self._process = process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let a supervisor end its server and itself."""
+    _close_input(process)
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _close_input(process: subprocess.Popen[bytes]) -> None:
@@ -261,7 +271,7 @@ def _credentials(path: Path) -> Credentials:
         raise BadInput(f"{path} can be read by others; run: chmod 600 {path}")
     try:
         return msgspec.json.decode(path.read_bytes(), type=Credentials)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except DECODE_ERRORS as error:
         raise BadInput(f"{path} does not hold credentials: {error}") from None
 
 

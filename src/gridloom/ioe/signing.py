@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from gridloom.core.errors import BadInput, Malformed, Refused, Unavailable
 from gridloom.core.plans import Command
+from gridloom.ioe.decoding import DECODE_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -145,7 +146,7 @@ class Verifier:
             raise Forged(f"signature by key {signed_by.hex()} does not hold") from None
         try:
             return _DECODER.decode(body)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except DECODE_ERRORS as error:
             raise Malformed(f"a signed body that is no command: {error}") from None
 
 

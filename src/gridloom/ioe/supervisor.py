@@ -29,6 +29,7 @@ _MOST_WAIT_S: Final = 5.0
 _STEADY_S: Final = 10.0
 _READY_WITHIN_S: Final = 20.0
 _STOP_WITHIN_S: Final = 5.0
+_MOST_LOG_BYTES: Final = 10_000_000
 
 
 class StartError(Exception):
@@ -67,7 +68,9 @@ def _follow_parent_into_death() -> None:
 
 
 def start(binary: str, config: Path, log_path: Path, lock_handle: int) -> subprocess.Popen[bytes]:
-    """Start the server with everything it says going to `log_path`."""
+    """Start the server with everything it says going to `log_path`, whose last part alone is kept."""
+    if log_path.exists() and log_path.stat().st_size > _MOST_LOG_BYTES:
+        log_path.replace(log_path.with_suffix(".old"))
     with log_path.open("ab") as log:
         return subprocess.Popen(  # noqa: S603 - the binary was looked up by the launcher
             [binary, "-c", str(config)],
