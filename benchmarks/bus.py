@@ -55,6 +55,8 @@ def main() -> int:
         for client in ("wire", "nats"):
             for rows, frames in ((1000, 4000), (10_000, 600), (1, 40_000)):
                 figures |= road_figures(address, client, rows, frames // scale)
+    for name, has_record in (("record", True), ("no_record", False)):
+        figures |= latency_figures(name, 5000 // scale, has_record=has_record)
     for client in ("wire", "nats"):
         single = figures[f"road_{client}_1_cpu_us_per_reading"]
         framed = figures[f"road_{client}_1000_cpu_us_per_reading"]
@@ -237,6 +239,38 @@ def receive_by_nats(
         return taken_s
 
     return asyncio.run(run())
+
+
+def latency_figures(name: str, n: int, *, has_record: bool) -> Figures:
+    """Send an event through the server and back, with and without JetStream keeping it [us of wall time]."""
+    with (
+        tempfile.TemporaryDirectory() as store,
+        NatsServer(store=Path(store), has_mqtt=False, has_record=has_record) as address,
+    ):
+        if has_record:
+            asyncio.run(make_record(address))
+        link = WireClient.connect(address.url, address.credentials)
+        link.subscribe("event.>", lambda _subject, _data: None)
+        link.flush()
+        event = encode(frame_of(10, 0))
+        taken_ns = []
+        for number in range(n):
+            start = time.perf_counter_ns()
+            link.publish("event.benchmark", event, message_id=str(number))
+            while not link.poll(1.0):
+                pass
+            taken_ns.append(time.perf_counter_ns() - start)
+        link.close()
+    p50, p99 = np.percentile(taken_ns, [50, 99]) / 1000
+    return {f"event_{name}_p50_us": float(p50), f"event_{name}_p99_us": float(p99)}
+
+
+async def make_record(address: ServerAddress) -> None:
+    """Return once the streams stand."""
+    bus = await NatsBus.connect(address.url, address.credentials)
+    if not await bus.wait_recorded(10):
+        sys.exit("the streams could not be made")
+    await bus.close()
 
 
 def process_cpu_s(pid: int) -> float:
