@@ -27,7 +27,8 @@ export function milliseconds(ms: number): string {
   return ms < 10_000 ? `${ms < 10 ? ms.toFixed(1) : ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
 
-export function plural(count: number, one: string, many = `${one}s`): string {
+export function plural(count: number, one: string): string {
+  const many = /(s|ch|sh|x)$/.test(one) ? `${one}es` : `${one}s`;
   return `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 }
 

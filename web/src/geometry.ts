@@ -2,58 +2,82 @@
 
 import type { Link, Picture, Point } from "./types";
 
-export const COLUMN = 74;
-export const ROW = 68;
-export const MARGIN = 44;
+export const ROW = 56;
+export const MARGIN = 42;
+const NARROWEST = 56;
+const WIDEST = 150;
 
-export const px = (x: number): number => MARGIN + x * COLUMN;
-export const py = (y: number): number => MARGIN + y * ROW;
+/** Turns columns and rows into pixels; columns are as wide as the panel's shape allows. */
+export class Geometry {
+  readonly column: number;
+  readonly width: number;
+  readonly height: number;
 
-export function path(points: readonly Point[]): string {
-  return points.map(([x, y], at) => `${at ? "L" : "M"}${px(x)} ${py(y)}`).join("");
-}
-
-/** The point `distance` pixels along a link from one end, so that a switch stands next to its station. */
-export function along(link: Link, end: 0 | 1, distance: number): Point {
-  const points = (end === 0 ? link.points : link.points.toReversed()).map(([x, y]): Point => [px(x), py(y)]);
-  let left = distance;
-  for (let at = 1; at < points.length; at++) {
-    const [x0, y0] = points[at - 1]!;
-    const [x1, y1] = points[at]!;
-    const length = Math.hypot(x1 - x0, y1 - y0);
-    if (length >= left && length > 0) return [x0 + ((x1 - x0) * left) / length, y0 + ((y1 - y0) * left) / length];
-    left -= length;
+  constructor(picture: Picture, aspect: number) {
+    this.height = 2 * MARGIN + (picture.height - 1) * ROW;
+    const wanted = (this.height * aspect - 2 * MARGIN) / Math.max(1, picture.width - 1);
+    this.column = Math.round(Math.min(WIDEST, Math.max(NARROWEST, wanted)));
+    this.width = 2 * MARGIN + (picture.width - 1) * this.column;
   }
-  return points.at(-1) ?? [0, 0];
-}
 
-/** The middle of a link's longest straight part. */
-export function middle(link: Link): Point {
-  let best: Point = [0, 0];
-  let longest = -1;
-  for (let at = 1; at < link.points.length; at++) {
-    const [x0, y0] = [px(link.points[at - 1]![0]), py(link.points[at - 1]![1])];
-    const [x1, y1] = [px(link.points[at]![0]), py(link.points[at]![1])];
-    const length = Math.hypot(x1 - x0, y1 - y0);
-    if (length > longest) {
-      longest = length;
-      best = [(x0 + x1) / 2, (y0 + y1) / 2];
+  x(column: number): number {
+    return MARGIN + column * this.column;
+  }
+
+  y(row: number): number {
+    return MARGIN + row * ROW;
+  }
+
+  at([column, row]: Point): Point {
+    return [this.x(column), this.y(row)];
+  }
+
+  path(points: readonly Point[]): string {
+    return points.map((point, at) => `${at ? "L" : "M"}${this.at(point).join(" ")}`).join("");
+  }
+
+  /** The point `distance` pixels along a link from one end, so that a switch stands next to its station. */
+  along(link: Link, end: 0 | 1, distance: number): Point {
+    const points = (end === 0 ? link.points : link.points.toReversed()).map((point) => this.at(point));
+    let left = distance;
+    for (let at = 1; at < points.length; at++) {
+      const [x0, y0] = points[at - 1]!;
+      const [x1, y1] = points[at]!;
+      const length = Math.hypot(x1 - x0, y1 - y0);
+      if (length >= left && length > 0) return [x0 + ((x1 - x0) * left) / length, y0 + ((y1 - y0) * left) / length];
+      left -= length;
     }
+    return points.at(-1) ?? [0, 0];
   }
-  return best;
+
+  /** The middle of a link's longest straight part. */
+  middle(link: Link): Point {
+    let best: Point = [0, 0];
+    let longest = -1;
+    for (let at = 1; at < link.points.length; at++) {
+      const [x0, y0] = this.at(link.points[at - 1]!);
+      const [x1, y1] = this.at(link.points[at]!);
+      const length = Math.hypot(x1 - x0, y1 - y0);
+      if (length > longest) {
+        longest = length;
+        best = [(x0 + x1) / 2, (y0 + y1) / 2];
+      }
+    }
+    return best;
+  }
+
+  /** Everything that can be selected, with its place: stations first, then links. */
+  spots(picture: Picture): Spot[] {
+    const stations = picture.stations.map((each): Spot => ({ kind: "bus", id: each.id, at: this.at([each.x, each.y]) }));
+    const links = picture.links.map((each): Spot => ({ kind: each.kind, id: each.id, at: this.middle(each) }));
+    return [...stations, ...links];
+  }
 }
 
 export interface Spot {
   kind: string;
   id: string;
   at: Point;
-}
-
-/** Everything that can be selected, with its place. */
-export function spots(picture: Picture): Spot[] {
-  const stations = picture.stations.map((station): Spot => ({ kind: "bus", id: station.id, at: [px(station.x), py(station.y)] }));
-  const links = picture.links.map((link): Spot => ({ kind: link.kind, id: link.id, at: middle(link) }));
-  return [...stations, ...links];
 }
 
 export type Direction = "ArrowLeft" | "ArrowRight" | "ArrowUp" | "ArrowDown";

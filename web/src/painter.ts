@@ -11,7 +11,7 @@ import {
   type Band,
 } from "./bands";
 import type { Frame } from "./decoder";
-import { middle, px, py } from "./geometry";
+import type { Geometry } from "./geometry";
 import type { Link, Picture, Point, Station } from "./types";
 
 /** A value that needs attention, written next to its element. */
@@ -29,6 +29,7 @@ export class Painter {
 
   constructor(
     private readonly picture: Picture,
+    private readonly geometry: Geometry,
     private readonly stations: readonly (SVGElement | undefined)[],
     private readonly links: readonly (SVGElement | undefined)[],
   ) {}
@@ -65,7 +66,7 @@ export class Painter {
         mark?.setAttribute("data-normal", String((positions[at] === 1) === each.is_closed));
       });
     }
-    if (band === "bad") callouts.push({ key: `l${link.id}`, text: `${loadingOf(code)} %`, at: middle(link) });
+    if (band === "bad") callouts.push({ key: `l${link.id}`, text: `${loadingOf(code)} %`, at: this.geometry.middle(link) });
   }
 
   private isSpare(link: Link): boolean {
@@ -94,7 +95,7 @@ export class Painter {
     if (!isOwn && element.getAttribute("data-voltage") !== "bad") return;
     const value = voltageOf(isOwn ? own : low);
     if (value === null) return;
-    callouts.push({ key: `s${station.id}`, text: `${value.toFixed(3)} pu`, at: [px(station.x), py(station.y) + 46] });
+    callouts.push({ key: `s${station.id}`, text: `${value.toFixed(3)} pu`, at: [this.geometry.x(station.x), this.geometry.y(station.y) + 34] });
   }
 
   private glyph(element: SVGElement, voltage: number, loading: number, limits: { v_min_pu: number; v_max_pu: number }): void {

@@ -26,12 +26,12 @@ from litestar import (
 from litestar.config.compression import CompressionConfig
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException, WebSocketDisconnect
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.static_files import create_static_files_router
 
 from gridloom.control_room.alarms import AlarmBoard, alarm_board
 from gridloom.control_room.elements import ElementReading, extreme, read_element
-from gridloom.control_room.guard import Guard
+from gridloom.control_room.guard import MAX_BODY_BYTES, Guard
 from gridloom.control_room.hub import FAULTS_SHOWN, Hub, Listener
 from gridloom.control_room.schematic import Schematic, area_schematic, schematic
 from gridloom.control_room.view import (
@@ -109,7 +109,7 @@ class Api(Controller):
         return _encoded(state.schematic)
 
     @get("/area", sync_to_thread=True)
-    def area(self, state: State, transformer: str) -> Schematic:
+    def area(self, state: State, transformer: FromQuery[str]) -> Schematic:
         """Return the picture of the low-voltage area below one transformer."""
         return area_schematic(_view(state).grid, transformer)
 
@@ -120,7 +120,7 @@ class Api(Controller):
 
     @get("/elements/{kind:str}", sync_to_thread=False)
     def element(
-        self, state: State, kind: str, element: Annotated[str, Parameter(query="id")]
+        self, state: State, kind: FromPath[str], element: Annotated[str, QueryParameter(name="id")]
     ) -> ElementReading:
         """Return the newest values of one element, to the digit."""
         view = _view(state)
@@ -133,13 +133,13 @@ class Api(Controller):
 
     @get("/plans", sync_to_thread=False)
     def plans(
-        self, state: State, limit: Annotated[int, Parameter(ge=1, le=500)] = 50
+        self, state: State, limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50
     ) -> tuple[PlanCard, ...]:
         """Return the latest plans, newest first."""
         return _view(state).plans(limit)
 
     @get("/plans/{plan_id:str}", sync_to_thread=False)
-    def plan(self, state: State, plan_id: str) -> PlanCard:
+    def plan(self, state: State, plan_id: FromPath[str]) -> PlanCard:
         """Return one plan."""
         return _view(state).plan(plan_id)
 
@@ -159,32 +159,34 @@ class Api(Controller):
         return _view(state).autonomy()
 
     @post("/faults", status_code=202)
-    async def break_cable(self, state: State, data: LineName) -> Accepted:
+    async def break_cable(self, state: State, data: JSONBody[LineName]) -> Accepted:
         """Ask the simulated field to break a cable."""
         await _view(state).break_cable(data.line)
         return Accepted(f"the field was asked to break {data.line}")
 
     @post("/faults/repair", status_code=202)
-    async def repair(self, state: State, data: LineName) -> Accepted:
+    async def repair(self, state: State, data: JSONBody[LineName]) -> Accepted:
         """Ask the simulated field to repair a cable."""
         await _view(state).repair(data.line)
         return Accepted(f"the field was asked to repair {data.line}")
 
     @post("/locks", status_code=202)
-    async def lock(self, state: State, data: LockWish) -> Accepted:
+    async def lock(self, state: State, data: JSONBody[LockWish]) -> Accepted:
         """Lock a switch, or lift the lock."""
         lock = Lock(switch=data.switch, owner=data.owner, reason=data.reason)
         await _view(state).lock(lock, locked=data.locked)
         return Accepted(f"{data.switch} is {'locked' if data.locked else 'free again'}")
 
     @post("/autonomy", status_code=202)
-    async def set_autonomy(self, state: State, data: AutonomyLevel) -> Accepted:
+    async def set_autonomy(self, state: State, data: JSONBody[AutonomyLevel]) -> Accepted:
         """Set how far an agent may go in a cell."""
         await _view(state).set_autonomy(data)
         return Accepted(f"{data.agent} may {data.level} in {data.cell}")
 
     @post("/plans/{plan_id:str}/decision", status_code=202)
-    async def decide(self, state: State, plan_id: str, data: Decision) -> Accepted:
+    async def decide(
+        self, state: State, plan_id: FromPath[str], data: JSONBody[Decision]
+    ) -> Accepted:
         """Approve or refuse a plan that is held for a person."""
         await _view(state).decide(plan_id, approve=data.approve)
         return Accepted(f"{plan_id} is {'approved' if data.approve else 'refused'}")
@@ -279,6 +281,7 @@ def create_app(view: PlatformView, *, rate_hz: float = 2.0) -> Litestar:
         compression_config=CompressionConfig(
             backend="gzip", minimum_size=2_000, gzip_compress_level=4
         ),
+        request_max_body_size=MAX_BODY_BYTES,
         openapi_config=None,
         logging_config=None,
     )

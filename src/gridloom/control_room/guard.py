@@ -69,7 +69,8 @@ def why_refused(headers: dict[str, str], *, changes: bool) -> str:
         return "this request comes from another page; open the control room itself"
     if headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         return "this request comes from another site; open the control room itself"
-    if int(headers.get("content-length") or 0) > MAX_BODY_BYTES:
+    length = headers.get("content-length", "0")
+    if not length.isdecimal() or int(length[:12]) > MAX_BODY_BYTES:
         return f"a request has at most {MAX_BODY_BYTES} bytes"
     return ""
 

@@ -15,11 +15,12 @@ type Point = tuple[float, float]
 
 _PARALLEL = 0.22
 """Distance of parallel links [rows]."""
-_LATERAL_X, _LATERAL_Y = 0.3, 0.1
+_LATERAL_X, _LATERAL_Y = 0.3, 0.14
 """Where a lateral leaves its station [columns, rows]."""
 _GAP, _CHANNEL_STEP = 0.45, 0.12
 """Where ties run down between two columns, and how far apart."""
-_LANE_Y, _LANE_STEP = -0.36, -0.07
+_LANE_X, _LANE_Y, _LANE_STEP = 0.2, -0.4, -0.06
+"""Where a lane leaves its station [columns], how far above the row it runs and how far apart lanes are [rows]."""
 
 
 def route_links(graph: SiteGraph, tree: Tree, block: Block) -> list[tuple[Point, ...]]:
@@ -105,7 +106,7 @@ class _Board:
         return x
 
     def _leave(self, x: float, row: int, channel: float) -> tuple[Point, ...]:
-        if self.block.is_free(row, x + 0.5, max(channel, x + 0.5)) and self._lane_free(
+        if self.block.is_free(row, x + 0.5, max(channel, x + 1.0)) and self._lane_free(
             row, x, channel
         ):
             self.lanes.append((row, x, channel))
@@ -114,7 +115,8 @@ class _Board:
         while not self._lane_free(y, x, channel):
             y = round(y + _LANE_STEP, 6)
         self.lanes.append((y, x, channel))
-        return (x, row), (x, y), (channel, y)
+        side, start = x + _LANE_X, row - _LATERAL_Y / 2
+        return (x, start), (side, start), (side, y), (channel, y)
 
     def _lane_free(self, y: float, first: float, last: float) -> bool:
         return not any(

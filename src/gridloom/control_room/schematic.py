@@ -47,6 +47,8 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
     """Positions among the feed's buses."""
     v_min_pu: float
     v_max_pu: float
+    is_spare: bool = False
+    """Whether it is dead at normal switch positions, so that being dead is no news."""
     area: int = -1
     """Index of the low-voltage area below it."""
 
@@ -59,6 +61,8 @@ class LinkSwitch(msgspec.Struct, frozen=True, kw_only=True):
     """Position among the feed's switches."""
     end: int
     """0 at the first station of the link, 1 at the second."""
+    is_closed: bool
+    """Normal position."""
     is_remote: bool
     is_breaker: bool
 
@@ -189,6 +193,7 @@ def _station(grid: Grid, site: Site, index: int, block: Block, label: str, area:
         buses=tuple(site.buses),
         v_min_pu=float(np.max(grid.buses.v_min_pu[site.buses])),
         v_max_pu=float(np.min(grid.buses.v_max_pu[site.buses])),
+        is_spare=site.is_spare,
         area=area,
     )
 
@@ -214,6 +219,7 @@ def _link(grid: Grid, link: SiteLink, route: tuple[Point, ...], starts: dict[str
                 id=str(switches.id[row]),
                 row=row,
                 end=end,
+                is_closed=bool(switches.closed[row]),
                 is_remote=bool(switches.is_remote[row]),
                 is_breaker=bool(switches.kind[row] == "breaker"),
             )
@@ -301,6 +307,12 @@ def _labels(ids: list[str]) -> list[str]:
         return ids
     pairs = enumerate(zip(middle[0], middle[-1], strict=False))
     prefix = middle[0][: next((at for at, (a, b) in pairs if a != b), 0)]
-    # Whole words only: `Bus 11` and `Bus 12` lose `Bus `, not `Bus 1`.
-    prefix = prefix[: max(prefix.rfind(mark) for mark in " ._-/") + 1]
-    return [id_.removeprefix(prefix) or id_ for id_ in ids]
+    return [_without(prefix, id_) for id_ in ids]
+
+
+def _without(prefix: str, id_: str) -> str:
+    """Return `id_` without what it shares with `prefix`, by whole words: `Bus 11` loses `Bus `, not `Bus 1`."""
+    pairs = enumerate(zip(prefix, id_, strict=False))
+    shared = id_[: next((at for at, (a, b) in pairs if a != b), min(len(prefix), len(id_)))]
+    words = max(shared.rfind(mark) for mark in " ._-/") + 1
+    return id_[words:] or id_

@@ -30,6 +30,8 @@ class Site:
     is_source: bool = False
     is_substation: bool = False
     """Fed by a transformer from a higher level of the same picture."""
+    is_spare: bool = False
+    """Dead at normal switch positions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,7 @@ def site_graph(grid: Grid, shown: Flags) -> SiteGraph:
     for bus in np.flatnonzero(site_of_bus >= 0).tolist():
         sites[site_of_bus[bus]].buses.append(bus)
     for site in sites:
+        site.is_spare = not now.is_energised[site.buses].any()
         site.buses.sort(key=lambda bus: (grid.buses.kind[bus] == "auxiliary", bus))
     links = [*_branch_links(grid, now, site_of_bus), *_switch_links(grid, site_of_bus)]
     for index, link in enumerate(links):
