@@ -146,7 +146,7 @@ def frames(sent: list[Emission], lane: str) -> list[Frame]:
 def history(world: World, *kinds: str) -> list[tuple[float, str, str]]:
     """Return (milliseconds since the start, kind, element or text) of events in the truth log."""
     return [
-        ((at - START_NS) / 1e6, kind, text if kind == "relay" else element)
-        for at, kind, element, text, _ in world.log.events
-        if kind in kinds
+        ((one.time_ns - START_NS) / 1e6, one.kind, one.text if one.kind == "relay" else one.element)
+        for one in world.log.events
+        if one.kind in kinds
     ]

@@ -12,6 +12,7 @@ from gridloom.field.scoring import (
     TrueVoltages,
     executed_twice,
     read_estimates,
+    read_events,
     read_header,
     read_supply,
     read_truth,
@@ -114,3 +115,12 @@ def test_estimates_are_read_from_files(tmp_path) -> None:
 def test_a_folder_without_a_log_is_named(tmp_path) -> None:
     with pytest.raises(Unavailable, match=r"truth\.json is missing"):
         read_truth(tmp_path)
+
+
+def test_a_line_that_was_cut_short_is_left_out(build, tmp_path) -> None:
+    world = build(truth_dir=tmp_path, faults=(PlannedFault(line="A3", at_s=0.2),))
+    run_for(world, 2)
+    log = next(tmp_path.glob("events-*.jsonl"))
+    whole = read_events(tmp_path)
+    log.write_bytes(log.read_bytes()[:-9])
+    assert read_events(tmp_path) == whole[:-1]

@@ -57,7 +57,8 @@ async def test_a_birth_says_what_rows_mean_and_who_sends_them(build) -> None:
     assert birth.grid_hash == shell.world.grid.hash
     instruments = table_from_bytes(Instruments, birth.instruments)
     assert instruments.id.tolist() == shell.world.instruments.id.tolist()
-    assert birth.gateways["gw-feeder-A.fpi"] == "root.feeder-A"
+    for name in ("gw-feeder-A", "gw-feeder-A.fpi"):
+        assert birth.gateways[name] == "root.feeder-A"
     assert list(birth.positions) == shell.world.grid.switches.closed.tolist()
 
 

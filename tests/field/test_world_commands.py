@@ -71,7 +71,7 @@ def test_an_order_that_comes_twice_is_carried_out_once(world, signer) -> None:
     assert outcomes(answers) == ["duplicate"]
     assert answers[0].note == "done"
     assert is_closed(world, "A2@a2")
-    moved = [row for row in world.log.commands if row[5]]
+    moved = [row for row in world.log.commands if row.moved]
     assert len(moved) == 1
 
 
@@ -121,7 +121,7 @@ def test_a_moving_switch_refuses_a_second_order(world, signer) -> None:
 
 def test_a_command_to_nowhere_is_logged_and_unanswered(world, signer) -> None:
     assert send(world, signer.sign(order("A2@a2")), path="no.such.cell") == []
-    assert world.log.commands[-1][4] == "no_such_cell"
+    assert world.log.commands[-1].outcome == "no_such_cell"
 
 
 def test_without_a_key_every_command_is_forged(build, signer) -> None:

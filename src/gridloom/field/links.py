@@ -102,8 +102,11 @@ LINK_OF_KIND: dict[str, str] = {
     "branch": "rtu",
     "bus": "rtu",
     "switch": "rtu",
-    "indicator": "lte_m",
+    "indicator": "rtu",
     "relay": "fibre",
     "pmu": "fibre",
 }
-"""Technology behind each kind of instrument, unless the options say otherwise."""
+"""Technology behind each kind of instrument, unless the options say otherwise.
+
+Indicators are wired to the remote unit of their substation; set `lte_m` for battery-powered ones on a pole.
+"""

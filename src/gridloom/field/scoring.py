@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gridloom.core.errors import BadInput, Unavailable
 from gridloom.core.units import NS_PER_S
-from gridloom.field.truth_log import TruthHeader
+from gridloom.field.truth_log import TruthCommand, TruthEvent, TruthHeader
 from gridloom.grid.tables import Floats, Rows
 
 MAX_LV_KV = 1.0
@@ -143,27 +143,41 @@ def score_voltages(truth: TrueVoltages, estimates: Estimates) -> VoltageScore:
 
 def read_supply(directory: Path) -> SupplyScore:
     """Return faults, and customers interrupted and restored, from a truth log."""
-    faults = interrupted = restored = 0
-    for path in sorted(directory.glob("events-*.parquet")):
-        table = pq.read_table(path)
-        kinds, values = table["kind"].to_pylist(), table["value"].to_pylist()
-        faults += kinds.count("fault")
-        supply = [(k, v) for k, v in zip(kinds, values, strict=True) if k.startswith("customers_")]
-        interrupted += int(sum(v for k, v in supply if k == "customers_interrupted"))
-        restored += int(sum(v for k, v in supply if k == "customers_restored"))
+    totals: Counter[str] = Counter()
+    faults = 0
+    for event in read_events(directory):
+        faults += event.kind == "fault"
+        totals[event.kind] += round(event.value)
     return SupplyScore(
-        faults=faults, customers_interrupted=interrupted, customers_restored=restored
+        faults=faults,
+        customers_interrupted=totals["customers_interrupted"],
+        customers_restored=totals["customers_restored"],
     )
 
 
 def executed_twice(directory: Path) -> tuple[str, ...]:
     """Return the keys of commands that started a travel more than once; it has to be empty."""
-    started: Counter[str] = Counter()
-    for path in sorted(directory.glob("commands-*.parquet")):
-        table = pq.read_table(path)
-        for key, moved in zip(table["key"].to_pylist(), table["moved"].to_pylist(), strict=True):
-            started[key] += bool(moved)
+    started = Counter(command.key for command in read_commands(directory) if command.moved)
     return tuple(sorted(key for key, count in started.items() if count > 1))
+
+
+def read_events(directory: Path) -> list[TruthEvent]:
+    """Return everything that happened, in the order of its logging."""
+    return _read_lines(directory, "events", TruthEvent)
+
+
+def read_commands(directory: Path) -> list[TruthCommand]:
+    """Return everything that devices received and did."""
+    return _read_lines(directory, "commands", TruthCommand)
+
+
+def _read_lines[T](directory: Path, name: str, kind: type[T]) -> list[T]:
+    decoder = msgspec.json.Decoder(kind)
+    rows: list[T] = []
+    for path in sorted(directory.glob(f"{name}-*.jsonl")):
+        # What follows the last line break was being written when the field was killed.
+        rows += [decoder.decode(line) for line in path.read_bytes().split(b"\n")[:-1]]
+    return rows
 
 
 def _joined(parts: list[NDArray[Any]], dtype: type) -> NDArray[Any]:

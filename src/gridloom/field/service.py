@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -99,7 +100,13 @@ async def _run(
     shell: Shell, bus: Bus, clock: Clock, stop: asyncio.Event, end_ns: int | None
 ) -> None:
     pace = _Pace(clock, bus, shell.world)
-    shell.when_asked = pace.slow_down
+    wake = asyncio.Event()
+
+    def when_asked() -> None:
+        pace.slow_down()
+        wake.set()
+
+    shell.when_asked = when_asked
     while not stop.is_set():
         now_ns = clock.now_ns()
         if end_ns is not None and now_ns >= end_ns:
@@ -109,7 +116,11 @@ async def _run(
         await shell.step(now_ns)
         next_ns = min(pace.next_slow_ns, shell.next_ns or pace.next_slow_ns)
         wait_s = (next_ns - clock.now_ns()) / NS_PER_S / clock.speed
-        await asyncio.sleep(min(max(wait_s, 0.0), _LONGEST_SLEEP_S))
+        # A message may bring something about that is due earlier than all that was planned.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(max(wait_s, 0.0), _LONGEST_SLEEP_S)):
+                await wake.wait()
+        wake.clear()
 
 
 class _Pace:

@@ -171,7 +171,8 @@ class Telemetry:
         rows = self._probes.rows[FrameKind.METER]
         if not len(rows):
             return
-        period_s = max(1.0, pace_s) * len(rows) / self._settings.readings_per_second
+        taken = len(rows) * (1.0 - self._settings.meter_dropout)
+        period_s = max(1.0, pace_s) * taken / self._settings.readings_per_second
         gateway = Gateway(
             name=HEAD_END, path="head-end", kind="meter", rows=rows, link=LINKS["fibre"]
         )

@@ -1,20 +1,21 @@
 """What really happened, in files for judging afterwards. The platform never reads them.
 
-In the log's directory, each file written whole (temporary name, sync, rename):
+In the log's directory; EEEE is the epoch, the count of the field's starts:
 
     truth.json                     what was simulated: grid, seed, epoch, tolerances, rated voltages
-    voltages-EEEE-NNNNNN.parquet   time_ns int64, v_pu list<float32> of every bus, NaN where dead
-    events-EEEE-NNNNNN.parquet     time_ns, kind, element, text, value: faults, relays, switches, supply, repairs
-    commands-EEEE-NNNNNN.parquet   time_ns, key, target, action, outcome, moved: what devices received and did
+    voltages-EEEE-NNNNNN.parquet   time_ns int64, v_pu list<float32> of every bus, NaN where dead; written whole
+    events-EEEE.jsonl              one `TruthEvent` a line: faults, relays, switches, customers, repairs
+    commands-EEEE.jsonl            one `TruthCommand` a line: what devices received and did
 
-Voltages are kept every second for the first ten minutes of a run; after that every tenth second, and every second
-around events, so that a run of a day stays readable.
+Lines are handed to the operating system at once, so they outlive a kill of the field. Voltages are kept every second
+for the first ten minutes of a run; after that every tenth second, and every second around events, so that a run of a
+day stays readable.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from collections import deque
 from pathlib import Path
 
 import msgspec
@@ -29,26 +30,33 @@ from gridloom.grid.tables import Floats
 _DENSE_NS = 600 * NS_PER_S
 _AROUND_NS = 10 * NS_PER_S
 _THIN = 10
-_ROWS_A_FILE = 120
-_EVENTS_SCHEMA = pa.schema(
-    [
-        ("time_ns", pa.int64()),
-        ("kind", pa.string()),
-        ("element", pa.string()),
-        ("text", pa.string()),
-        ("value", pa.float64()),
-    ]
-)
-_COMMANDS_SCHEMA = pa.schema(
-    [
-        ("time_ns", pa.int64()),
-        ("key", pa.string()),
-        ("target", pa.string()),
-        ("action", pa.string()),
-        ("outcome", pa.string()),
-        ("moved", pa.bool_()),
-    ]
-)
+_ROWS_A_FILE = 60
+_IN_MEMORY = 100_000
+_ENCODER = msgspec.json.Encoder()
+
+
+class TruthEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened."""
+
+    time_ns: int
+    kind: str
+    """`fault`, `relay`, `opening`, `customers_interrupted`, ..."""
+    element: str
+    """Id of what it happened to."""
+    text: str = ""
+    value: float = 0.0
+
+
+class TruthCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """A command at a device, once for each answer."""
+
+    time_ns: int
+    key: str
+    target: str
+    action: str
+    outcome: str
+    moved: bool
+    """Whether it started a travel."""
 
 
 class TruthHeader(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,20 +71,18 @@ class TruthHeader(msgspec.Struct, frozen=True, kw_only=True):
     bus_vn_kv: list[float]
 
 
-@dataclass(slots=True)
-class _Rows:
-    """Rows of one kind that wait for a file."""
+class _Lines:
+    """One file of JSON lines, and its last lines in memory."""
 
-    schema: pa.Schema
-    rows: list[tuple[object, ...]] = field(default_factory=list)
+    def __init__(self, path: Path | None) -> None:
+        self.last: deque[msgspec.Struct] = deque(maxlen=_IN_MEMORY)
+        self._path = path
 
-    def table(self) -> pa.Table:
-        columns = list(zip(*self.rows, strict=True)) or [()] * len(self.schema)
-        arrays = [
-            pa.array(column, type=one.type)
-            for column, one in zip(columns, self.schema, strict=True)
-        ]
-        return pa.Table.from_arrays(arrays, schema=self.schema)
+    def add(self, row: msgspec.Struct) -> None:
+        self.last.append(row)
+        if self._path is not None:
+            with self._path.open("ab") as file:
+                file.write(_ENCODER.encode(row) + b"\n")
 
 
 class TruthLog:
@@ -90,7 +96,6 @@ class TruthLog:
             header: What the log is about.
         """
         self._directory, self._start_ns = directory, header.start_ns
-        self._events, self._commands = _Rows(_EVENTS_SCHEMA), _Rows(_COMMANDS_SCHEMA)
         self._times: list[int] = []
         self._voltages: list[NDArray[np.float32]] = []
         self._last_event_ns = header.start_ns
@@ -98,30 +103,40 @@ class TruthLog:
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)
             write_whole(directory / "truth.json", msgspec.json.encode(header))
+        self._events = _Lines(self._path("events"))
+        self._commands = _Lines(self._path("commands"))
+
+    def _path(self, name: str) -> Path | None:
+        return (
+            None if self._directory is None else self._directory / f"{name}-{self._epoch:04d}.jsonl"
+        )
 
     @property
-    def events(self) -> tuple[tuple[object, ...], ...]:
-        """Events that no file holds yet: (time_ns, kind, element, text, value)."""
-        return tuple(self._events.rows)
+    def events(self) -> tuple[TruthEvent, ...]:
+        """The last events."""
+        return tuple(row for row in self._events.last if isinstance(row, TruthEvent))
 
     @property
-    def commands(self) -> tuple[tuple[object, ...], ...]:
-        """Commands that no file holds yet: (time_ns, key, target, action, outcome, moved)."""
-        return tuple(self._commands.rows)
+    def commands(self) -> tuple[TruthCommand, ...]:
+        """The last commands."""
+        return tuple(row for row in self._commands.last if isinstance(row, TruthCommand))
 
     def event(
         self, now_ns: int, kind: str, element: str, text: str = "", value: float = 0.0
     ) -> None:
         """Note something that happened."""
-        self._events.rows.append((now_ns, kind, element, text, value))
-        if kind != "supply":
-            self._last_event_ns = now_ns
+        row = TruthEvent(time_ns=now_ns, kind=kind, element=element, text=text, value=value)
+        self._events.add(row)
+        self._last_event_ns = now_ns
 
     def command(
         self, now_ns: int, key: str, target: str, action: str, outcome: str, *, moved: bool
     ) -> None:
         """Note what a device received and what became of it."""
-        self._commands.rows.append((now_ns, key, target, action, outcome, moved))
+        row = TruthCommand(
+            time_ns=now_ns, key=key, target=target, action=action, outcome=outcome, moved=moved
+        )
+        self._commands.add(row)
 
     def voltages(self, now_ns: int, v_pu: Floats) -> None:
         """Note the voltages of all buses, unless this second is thinned out."""
@@ -133,33 +148,25 @@ class TruthLog:
             self.flush()
 
     def flush(self) -> None:
-        """Write everything that waits."""
-        if self._directory is None:
+        """Write the voltages that wait."""
+        if self._directory is None or not self._times:
             return
-        if self._times:
-            values = pa.array(np.concatenate(self._voltages))
-            n_bus = len(self._voltages[0])
-            offsets = pa.array(np.arange(len(self._times) + 1, dtype=np.int32) * n_bus)
-            rows = pa.ListArray.from_arrays(offsets, values)
-            self._write("voltages", pa.table({"time_ns": pa.array(self._times), "v_pu": rows}))
-            self._times, self._voltages = [], []
-        for name, rows_ in (("events", self._events), ("commands", self._commands)):
-            if rows_.rows:
-                self._write(name, rows_.table())
-                rows_.rows = []
+        values = pa.array(np.concatenate(self._voltages))
+        n_bus = len(self._voltages[0])
+        offsets = pa.array(np.arange(len(self._times) + 1, dtype=np.int32) * n_bus)
+        rows = pa.ListArray.from_arrays(offsets, values)
+        sink = pa.BufferOutputStream()
+        table = pa.table({"time_ns": pa.array(self._times), "v_pu": rows})
+        pq.write_table(table, sink, compression="zstd")
+        path = self._directory / f"voltages-{self._epoch:04d}-{self._number:06d}.parquet"
+        write_whole(path, sink.getvalue().to_pybytes())
+        self._number += 1
+        self._times, self._voltages = [], []
 
     def _is_kept(self, now_ns: int) -> bool:
         if now_ns - self._start_ns <= _DENSE_NS or now_ns - self._last_event_ns <= _AROUND_NS:
             return True
         return now_ns // NS_PER_S % _THIN == 0
-
-    def _write(self, name: str, table: pa.Table) -> None:
-        assert self._directory is not None  # noqa: S101 - callers have checked
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
-        path = self._directory / f"{name}-{self._epoch:04d}-{self._number:06d}.parquet"
-        self._number += 1
-        write_whole(path, sink.getvalue().to_pybytes())
 
 
 def write_whole(path: Path, data: bytes) -> None:

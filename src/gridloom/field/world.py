@@ -209,7 +209,7 @@ class World:
             start_ns=self.options.start_ns,
             clock=clock,
             speed=speed,
-            gateways={one.name: one.path for one in self.telemetry.gateways},
+            gateways=self._paths() | {one.name: one.path for one in self.telemetry.gateways},
             positions=self.plant.switchgear.closed.astype(np.uint8).tobytes(),
         )
 
