@@ -155,6 +155,25 @@ def read_supply(directory: Path) -> SupplyScore:
     )
 
 
+def event_to_command_ms(directory: Path) -> list[float]:
+    """Return, for each fault, the time from the last event that left the field to the first command that came back.
+
+    Both moments are the field's own, on one clock: link delays that the field itself simulates are not in it. A
+    fault begins with a relay that locks out and is over with the first command after it.
+    """
+    took_ms: list[float] = []
+    is_waiting, sent_ns = False, 0
+    for event in read_events(directory):
+        if event.kind == "relay" and event.text == "locked_out":
+            is_waiting = True
+        elif event.kind == "event_out":
+            sent_ns = event.time_ns
+        elif event.kind == "command_in" and is_waiting and sent_ns:
+            took_ms.append((event.time_ns - sent_ns) / 1e6)
+            is_waiting = False
+    return took_ms
+
+
 def executed_twice(directory: Path) -> tuple[str, ...]:
     """Return the keys of commands that started a travel more than once; it has to be empty."""
     started = Counter(command.key for command in read_commands(directory) if command.moved)

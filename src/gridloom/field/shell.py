@@ -84,12 +84,17 @@ class Shell:
             self.sent += 1
             headers = {MESSAGE_ID: emission.message_id} if emission.message_id else None
             await self._bus.publish(emission.subject, emission.payload, headers=headers)
+            if emission.subject.startswith("event."):
+                # With the arrival of commands this gives the platform's true latency, on one clock.
+                self.world.log.event(self._clock.now_ns(), "event_out", emission.subject)
 
     def _take(self, emissions: Iterable[Emission]) -> None:
         for one in emissions:
             heapq.heappush(self._queue, (one.due_ns, one.number, one))
 
     def _on_message(self, message: Message) -> None:
+        if message.subject.startswith("command."):
+            self.world.log.event(self._clock.now_ns(), "command_in", message.subject)
         self._take(self.world.receive(message.subject, message.data, self._clock.now_ns()))
         self.when_asked()
 
