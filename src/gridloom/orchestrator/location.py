@@ -2,7 +2,8 @@
 
 In a radial feeder the fault lies behind the last indicator that saw fault current and before the next one. Which
 line that is depends on the switch positions alone, so it is worked out beforehand (`zones_of`) and the search at
-the event (`location_kernel.locate`) walks over a handful of integers. Indicators that contradict each other give no location:
+the event (`location_kernel.locate`) walks over a handful of integers. Indicators that contradict each other give no
+location:
 then a person, or the slower path, decides.
 """
 
