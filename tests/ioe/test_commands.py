@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridloom.core.clock import RealClock, SteppedClock
+from gridloom.core.clock import AcceleratedClock, RealClock, SteppedClock
 from gridloom.core.errors import Malformed, Unavailable
 from gridloom.core.plans import Acknowledgement, Action, ActionKind, Command
 from gridloom.core.units import NS_PER_MS, NS_PER_S
@@ -195,6 +195,24 @@ async def test_without_a_device_the_answer_is_expired_and_says_that_nothing_is_k
     answer = await waiting
     assert answer.outcome == "expired"
     assert "not known" in answer.note
+
+
+async def test_an_order_lives_on_when_the_clock_is_slowed_down() -> None:
+    clock, bus = AcceleratedClock(0, 1000.0), InProcessBus()
+    sender = CommandSender(bus, clock, SIGNER, POLICY)
+    await sender.start()
+    waiting = await sender.post("a.b", order(1, life_ns=60 * NS_PER_S))
+    clock.slow_down()
+    await asyncio.sleep(0.1)
+
+    async def execute(_: Command) -> bool:
+        return True
+
+    receiver = CommandReceiver(bus, clock, desk(), execute)
+    await receiver.start("a.b")
+    assert (await asyncio.wait_for(waiting, 10)).outcome == "done"
+    await sender.stop()
+    await receiver.stop()
 
 
 async def test_whoever_waits_learns_that_the_sender_stopped() -> None:

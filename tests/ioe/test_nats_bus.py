@@ -61,6 +61,28 @@ async def test_the_record_keeps_a_repeated_message_once_and_a_reader_resumes(bus
     assert seen == [b"1", b"2", b"3"]
 
 
+async def test_a_handler_that_raises_is_counted_and_the_record_delivers_again(bus: NatsBus) -> None:
+    tries: list[bytes] = []
+
+    def fails_once(message: Message) -> None:
+        tries.append(message.data)
+        if len(tries) == 1:
+            raise ValueError("disk full")
+
+    def fails(_: Message) -> None:
+        raise ValueError("always")
+
+    assert await bus.wait_recorded(10)
+    await bus.subscribe_durable("event.raises.>", "raises", fails_once)
+    await bus.publish_durable("event.raises.a", b"x", message_id="raises-1")
+    await until(lambda: len(tries) == 2)
+    assert bus.handler_errors == 1
+    await bus.subscribe("telemetry.raises", fails)
+    await bus.flush()
+    await bus.publish("telemetry.raises", b"x")
+    await until(lambda: bus.handler_errors == 2)
+
+
 async def test_a_lane_without_record_cannot_be_read_from_it(bus: NatsBus) -> None:
     with pytest.raises(Unavailable, match="not recorded"):
         await bus.subscribe_durable("telemetry.>", "x", lambda _: None)

@@ -158,6 +158,7 @@ class CommandSender:
         self.outbox = CommandOutbox(policy)
         self._pacer = Pacer(clock, lambda: self.outbox.queue.next_due_ns, self.tick)
         self._waiting: dict[str, asyncio.Future[Acknowledgement]] = {}
+        self._expires_ns: dict[str, int] = {}
         self._answers: Subscription | None = None
         self.malformed = 0
 
@@ -179,10 +180,9 @@ class CommandSender:
         waiting = self._waiting.get(command.key)
         if waiting is not None:
             return waiting
-        now_ns, subject = pace_ns(self._clock), subjects.command(cell_path)
-        left_ns = round((command.expires_ns - self._clock.now_ns()) / self._clock.speed)
-        envelope = self._signer.sign(command)
-        self.outbox.post(command.key, subject, envelope, now_ns, now_ns + max(left_ns, 0))
+        subject, envelope = subjects.command(cell_path), self._signer.sign(command)
+        self._hold(command.key, subject, envelope, command.expires_ns)
+        self._expires_ns[command.key] = command.expires_ns
         answer = self._waiting[command.key] = asyncio.get_running_loop().create_future()
         self._pacer.nudge()
         await self._publish(command.key, subject, envelope)
@@ -197,7 +197,12 @@ class CommandSender:
         again, over = self.outbox.queue.due(pace_ns(self._clock))
         for key, (subject, envelope) in again:
             await self._publish(key, subject, envelope)
-        for key, _ in over:
+        for key, (subject, envelope) in over:
+            if self._clock.now_ns() < self._expires_ns[key]:
+                # The clock was slowed down since: the order lives longer than it seemed.
+                self._hold(key, subject, envelope, self._expires_ns[key])
+                await self._publish(key, subject, envelope)
+                continue
             note = "no answer before its expiry: not known whether it was carried out"
             at_ns = self._clock.now_ns()
             self._settle(Acknowledgement(key=key, outcome="expired", at_ns=at_ns, note=note))
@@ -212,6 +217,11 @@ class CommandSender:
                 answer.set_exception(Unavailable("the sender of commands has stopped"))
                 answer.exception()
         self._waiting.clear()
+
+    def _hold(self, key: str, subject: str, envelope: bytes, expires_ns: int) -> None:
+        now_ns = pace_ns(self._clock)
+        left_ns = round((expires_ns - self._clock.now_ns()) / self._clock.speed)
+        self.outbox.post(key, subject, envelope, now_ns, now_ns + max(left_ns, 0))
 
     async def _publish(self, key: str, subject: str, envelope: bytes) -> None:
         # Without a reply subject: else the record would answer too.
@@ -230,6 +240,7 @@ class CommandSender:
             self._settle(final)
 
     def _settle(self, final: Acknowledgement) -> None:
+        self._expires_ns.pop(final.key, None)
         answer = self._waiting.pop(final.key, None)
         if answer is not None and not answer.done():
             answer.set_result(final)

@@ -20,7 +20,7 @@ import structlog
 from nats.aio.client import Client
 from nats.js.api import ConsumerConfig, DiscardPolicy, StorageType, StreamConfig
 
-from gridloom.core.errors import Unavailable
+from gridloom.core.errors import GridloomError, Unavailable
 from gridloom.ioe.credentials import Credentials
 from gridloom.ioe.message import MESSAGE_ID, Handler, Message
 from gridloom.ioe.subjects import Lane, everything, split
@@ -62,11 +62,8 @@ _RECORD_TIMEOUT_S: Final = 2.0
 _FETCH_S: Final = 1.0
 _MOST_BACK_OFF_S: Final = 5.0
 _PENDING_BYTES: Final = 8 * _MEBIBYTE
-_JETSTREAM_AWAY: Final = (
-    nats.errors.Error,
-    TimeoutError,
-    OSError,
-)
+_OF_THE_WIRE: Final = (nats.errors.Error, TimeoutError, OSError)
+_REDELIVER_S: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -99,6 +96,10 @@ class NatsBus:
         self._is_recorded = asyncio.Event()
         self.dropped = 0
         """Core messages given up because the server was away and the send buffer full."""
+        self.overrun = 0
+        """Times that a subscription dropped messages because its handler was too slow."""
+        self.handler_errors = 0
+        """Messages whose handler raised."""
         self.reconnects = 0
         self.is_connected = True
         self.is_closing = False
@@ -123,7 +124,12 @@ class NatsBus:
 
         async def on_error(error: Exception) -> None:
             last_error[:] = [error]
-            log.debug("bus_error", name=name, error=repr(error))
+            for bus in bus_box:
+                bus.count(error)
+            if isinstance(error, _OF_THE_WIRE) and not isinstance(error, GridloomError):
+                log.debug("bus_error", name=name, error=repr(error))
+            else:
+                log.error("message_handler_failed", name=name, exc_info=error)
 
         async def on_disconnect() -> None:
             for bus in bus_box:
@@ -200,7 +206,7 @@ class NatsBus:
                 while True:
                     try:
                         await self._record.publish(subject, bytes(data), headers=headers)
-                    except _JETSTREAM_AWAY as error:
+                    except _OF_THE_WIRE as error:
                         last = repr(error)
                     else:
                         return
@@ -258,6 +264,13 @@ class NatsBus:
         except (nats.errors.ConnectionClosedError, nats.errors.ConnectionDrainingError):
             raise Unavailable("the bus is closed") from None
 
+    def count(self, error: Exception) -> None:
+        """Count an error that the client reports."""
+        if isinstance(error, nats.errors.SlowConsumerError):
+            self.overrun += 1
+        elif isinstance(error, GridloomError) or not isinstance(error, _OF_THE_WIRE):
+            self.handler_errors += 1
+
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -279,7 +292,7 @@ class NatsBus:
             # Another version made it with other limits: the record stands, which is what matters.
             log.warning("record_kept_with_other_limits", stream=config.name, error=str(error))
             return True
-        except _JETSTREAM_AWAY as error:
+        except _OF_THE_WIRE as error:
             log.debug("record_away", stream=config.name, error=repr(error))
             return False
         return True
@@ -302,7 +315,7 @@ class NatsBus:
                     # Else the server would hand the next message to a request that nobody waits for any more.
                     with contextlib.suppress(nats.errors.Error):
                         await reader.unsubscribe()
-            except _JETSTREAM_AWAY as error:
+            except _OF_THE_WIRE as error:
                 log.debug("record_away", stream=stream, error=repr(error))
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, _MOST_BACK_OFF_S)
@@ -317,10 +330,16 @@ class NatsBus:
                 raise
             return
         for raw in batch:
-            outcome = handler(_message(raw))
-            if inspect.isawaitable(outcome):
-                await outcome
-            await raw.ack()
+            try:
+                outcome = handler(_message(raw))
+                if inspect.isawaitable(outcome):
+                    await outcome
+            except Exception:  # the top of a task; the message comes again
+                self.handler_errors += 1
+                log.exception("message_handler_failed", subject=raw.subject)
+                await raw.nak(delay=_REDELIVER_S)
+            else:
+                await raw.ack()
 
 
 def _message(raw: Msg) -> Message:

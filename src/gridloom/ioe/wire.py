@@ -32,6 +32,7 @@ _SEND_TIMEOUT_S: Final = 2.0
 _FIRST_WAIT_S: Final = 0.02
 _MOST_WAIT_S: Final = 1.0
 _PING_AFTER_S: Final = 5.0
+_USUAL_PORT: Final = 4222
 _CRLF: Final = b"\r\n"
 _NO_SUBJECT: Final = frozenset(" \t\r\n")
 
@@ -50,9 +51,10 @@ class WireClient:
             buffer_bytes: Size of each of the two buffers.
         """
         where = urlsplit(url)
-        if where.scheme != "nats" or not where.hostname or not where.port:
+        if where.scheme != "nats" or not where.hostname:
             raise BadInput(f"{url!r} is not nats://host:port")
-        self._address, self._credentials = (where.hostname, where.port), credentials
+        self._address = where.hostname, where.port or _USUAL_PORT
+        self._credentials = credentials
         self._reader = Reader(buffer_bytes)
         self._out = bytearray(buffer_bytes)
         self._out_view = memoryview(self._out)
