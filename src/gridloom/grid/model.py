@@ -311,16 +311,18 @@ class Grid:
     def with_positions(self, closed: Flags) -> Self:
         """Return a grid with all switch positions given, shape (switch,)."""
         moved = replace(self, switches=self.switches.with_columns(closed=closed))
-        for name in _INDEPENDENT_OF_POSITIONS & self.__dict__.keys():
-            moved.__dict__[name] = self.__dict__[name]
+        moved.__dict__["_shared"] = self._shared
         return moved
 
     @cached_property
+    def _shared(self) -> _Shared:
+        """What does not depend on switch positions: worked out once for all grids that differ in them alone."""
+        return _Shared(self)
+
+    @property
     def hash(self) -> str:
         """Hash of everything but the switch positions, 64 hexadecimal digits."""
-        from gridloom.grid.identity import model_hash
-
-        return model_hash(self)
+        return self._shared.hash
 
     @property
     def switch_hash(self) -> str:
@@ -329,26 +331,40 @@ class Grid:
 
         return state_hash(self)
 
-    @cached_property
+    @property
     def wiring(self) -> Wiring:
         """The part of the topology that does not change while switches move."""
-        from gridloom.grid.topology import Wiring
-
-        return Wiring.of(self)
-
-    @cached_property
-    def _cell_paths(self) -> tuple[str, ...]:
-        return _paths(self.cells)
+        return self._shared.wiring
 
     def cell_path(self, row: int) -> str:
         """Return the path of the cell in `row` from the root, as dotted tokens for message subjects.
 
         A token is the cell's id with everything but letters, digits, `_` and `-` replaced by `-`.
         """
-        return self._cell_paths[row]
+        return self._shared.cell_paths[row]
 
 
-_INDEPENDENT_OF_POSITIONS = {"hash", "wiring", "_cell_paths"}
+class _Shared:
+    """What is worked out from a grid on first use and holds whatever its switches do."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+
+    @cached_property
+    def hash(self) -> str:
+        from gridloom.grid.identity import model_hash
+
+        return model_hash(self._grid)
+
+    @cached_property
+    def wiring(self) -> Wiring:
+        from gridloom.grid.topology import Wiring
+
+        return Wiring.of(self._grid)
+
+    @cached_property
+    def cell_paths(self) -> tuple[str, ...]:
+        return _paths(self._grid.cells)
 
 
 def _paths(cells: Cells) -> tuple[str, ...]:
