@@ -37,6 +37,9 @@ MAX_PAYLOAD_BYTES: Final = 8 * 1024 * 1024
 """Largest message: a birth with the instruments of a big grid; frames stay below 1.4 MB."""
 _START_S: Final = 30.0
 _STOP_S: Final = 10.0
+_START_TRIES: Final = 3
+_PORTS: Final = range(15_000, 32_000)
+"""Below what Linux (32768) and macOS (49152) hand out."""
 _READY: Final = "ready.json"
 _CREDENTIALS: Final = "credentials.json"
 
@@ -135,10 +138,8 @@ class NatsServer:
         self.store.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.store = self.store.resolve()
         self.binary = find_binary(self.binary)
-        self.port = self.port or _free_port()
-        self.mqtt_port = (self.mqtt_port or _free_port()) if self.has_mqtt else 0
         self._stopping.clear()
-        self._process = self._launch(patience_s=1.0)
+        self._process = self._first_launch()
         self._watcher = threading.Thread(target=self._watch, name="nats-supervisor", daemon=True)
         self._watcher.start()
         return self.address
@@ -173,6 +174,20 @@ class NatsServer:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def _first_launch(self) -> subprocess.Popen[bytes]:
+        """Choose the ports that were not given, and launch; again if somebody took one in between."""
+        given = self.port, self.mqtt_port
+        for attempt in range(_START_TRIES):
+            self.port = given[0] or _free_port()
+            self.mqtt_port = (given[1] or _free_port()) if self.has_mqtt else 0
+            try:
+                return self._launch(patience_s=1.0)
+            except Unavailable as error:
+                is_taken = "address already in use" in str(error)
+                if not is_taken or all(given) or attempt == _START_TRIES - 1:
+                    raise
+        raise AssertionError  # the last attempt returned or raised
 
     def _launch(self, patience_s: float) -> subprocess.Popen[bytes]:
         order = json.dumps(self._order(patience_s)).encode() + b"\n"
@@ -276,7 +291,14 @@ def _credentials(path: Path) -> Credentials:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a free port on the loopback that the kernel does not hand out to outgoing connections.
+
+    While the server is away, clients try its port again and again; were it one of the kernel's, such a client could be
+    given that very port as its own, connect to itself, and keep the server from coming back.
+    """
+    for _ in range(100):
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise Unavailable(f"no free port from {_PORTS.start} to {_PORTS.stop - 1} on the loopback")
