@@ -1,7 +1,7 @@
-"""The estimator's network equations: flows, injections and their derivatives at a voltage.
+"""The estimator's view of the live grid: electrical nodes, two-port branches, admittances to ground.
 
-Nodes are electrical nodes (buses joined by closed switches), branches are two-ports in per unit. Source of the
-derivatives: Zimmerman, MATPOWER Technical Note 2 (2018), equations 35 to 52, in polar voltage coordinates.
+Nodes are buses joined by closed switches; only what reaches a source in service is in it. Every number is per unit
+on 1 MVA and the node's rated voltage. Admittances follow the pi section of `physics.per_unit`.
 """
 
 from __future__ import annotations
@@ -11,21 +11,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
+from scipy.sparse.csgraph import breadth_first_order
 
-from gridloom.twin.measurements import Quantity
+from gridloom.physics.arrays import Complexes, Floats, Rows
 
 if TYPE_CHECKING:
-    from gridloom.grid.tables import Floats, Rows
-    from gridloom.twin.measurements import Measurements
-
-type Complexes = NDArray[np.complex128]
+    from gridloom.grid.topology import Topology
+    from gridloom.physics.per_unit import PerUnitModel
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A connected part of the grid as admittances, per unit."""
+    """The energised grid as admittances, per unit; it may fall into several islands."""
 
     n_nodes: int
     from_node: Rows
@@ -36,91 +34,187 @@ class Network:
     y_tt: Complexes
     shunt: Complexes
     """Admittance to ground at each node, shape (node,)."""
-    reference: int
-    """Node whose angle is zero."""
-
-    @cached_property
-    def from_matrix(self) -> sparse.csr_matrix:
-        """Branch currents at the from side per node voltage, shape (branch, node)."""
-        return self._side(self.y_ff, self.y_ft)
-
-    @cached_property
-    def to_matrix(self) -> sparse.csr_matrix:
-        """Branch currents at the to side per node voltage, shape (branch, node)."""
-        return self._side(self.y_tf, self.y_tt)
-
-    def _side(self, at_from: Complexes, at_to: Complexes) -> sparse.csr_matrix:
-        rows = np.arange(len(self.from_node))
-        entries = (np.concatenate([at_from, at_to]), (np.tile(rows, 2), np.concatenate([self.from_node, self.to_node])))
-        return sparse.csr_matrix(entries, shape=(len(rows), self.n_nodes))
+    reference: Rows
+    """One node of each island; its angle is given."""
+    reference_rad: Floats
+    """The angle of each reference [rad]."""
 
     @cached_property
     def admittance(self) -> sparse.csr_matrix:
         """Node admittance matrix, shape (node, node)."""
-        rows = np.arange(len(self.from_node))
-        ones, shape = np.ones(len(rows)), (self.n_nodes, len(rows))
-        at_from = sparse.csr_matrix((ones, (self.from_node, rows)), shape=shape)
-        at_to = sparse.csr_matrix((ones, (self.to_node, rows)), shape=shape)
-        return (at_from @ self.from_matrix + at_to @ self.to_matrix + sparse.diags(self.shunt)).tocsr()
+        f, t, n = self.from_node, self.to_node, self.n_nodes
+        nodes = np.arange(n)
+        rows = np.concatenate([f, f, t, t, nodes])
+        columns = np.concatenate([f, t, f, t, nodes])
+        values = np.concatenate([self.y_ff, self.y_ft, self.y_tf, self.y_tt, self.shunt])
+        matrix = sparse.csr_matrix((values, (rows, columns)), shape=(n, n))
+        matrix.sum_duplicates()
+        return matrix
+
+    @cached_property
+    def _walk(self) -> tuple[Rows, Rows]:
+        """Nodes from the references outward, and each node's predecessor (-1 at a reference)."""
+        n = self.n_nodes
+        rows = np.concatenate([self.from_node, np.full(len(self.reference), n)])
+        columns = np.concatenate([self.to_node, self.reference])
+        links = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(n + 1, n + 1))
+        outward, before = breadth_first_order(links, n, directed=False)
+        parent = before[:n].astype(np.int64)
+        parent[self.reference] = -1
+        return outward[1:].astype(np.int64), parent
+
+    @property
+    def outward(self) -> Rows:
+        """Nodes from the references outward."""
+        return self._walk[0]
+
+    @cached_property
+    def is_forest(self) -> bool:
+        """Whether no two paths join the same nodes; parallel branches count as one."""
+        low = np.minimum(self.from_node, self.to_node)
+        high = np.maximum(self.from_node, self.to_node)
+        return len(np.unique(low * self.n_nodes + high)) == self.n_nodes - len(self.reference)
 
     @cached_property
     def elimination_order(self) -> Rows:
-        """Leaves first: on a radial grid the gain matrix then factorises without fill, shape (2 node,)."""
-        ones = np.ones(len(self.from_node))
-        links = sparse.csr_matrix((ones, (self.from_node, self.to_node)), shape=(self.n_nodes, self.n_nodes))
-        outward = sparse.csgraph.breadth_first_order(links, self.reference, directed=False, return_predecessors=False)
-        missing = np.setdiff1d(np.arange(self.n_nodes), outward)
-        inward = np.concatenate([outward, missing])[::-1].astype(np.int64)
-        return np.stack([inward, inward + self.n_nodes], axis=1).ravel()
+        """Order of the nodes in which the gain matrix factorises with little fill, shape (node,).
+
+        On a forest leaves first gives none at all; elsewhere the minimum-degree order that SuperLU computes.
+        """
+        if self.is_forest:
+            return self.outward[::-1].copy()
+        pattern = abs(self.admittance) @ abs(self.admittance).T
+        diagonal = np.asarray(pattern.sum(axis=1)).ravel() + 1.0
+        dominant = (sparse.diags(diagonal) + pattern).tocsc()
+        options = {"SymmetricMode": True}
+        factor = sparse.linalg.splu(
+            dominant, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options
+        )
+        return np.argsort(factor.perm_c).astype(np.int64)
+
+    @cached_property
+    def flat_start(self) -> Complexes:
+        """Every node at 1 pu and at the angle that the phase shifts on the way to it give."""
+        shift = np.angle(self.y_tf) - np.angle(-self.y_tt)
+        n = self.n_nodes
+        rows = np.concatenate([self.from_node, self.to_node])
+        columns = np.concatenate([self.to_node, self.from_node])
+        # One branch of each parallel bundle is enough: the last one written stays.
+        step = dict(
+            zip(
+                zip(rows.tolist(), columns.tolist(), strict=True),
+                np.concatenate([shift, -shift]).tolist(),
+                strict=True,
+            )
+        )
+        outward, parent = self._walk
+        angle = np.zeros(n)
+        angle[self.reference] = self.reference_rad
+        for node in outward.tolist():
+            if parent[node] >= 0:
+                angle[node] = angle[parent[node]] + step[int(parent[node]), node]
+        start: Complexes = np.exp(1j * angle)
+        return start
 
 
-def _matrices(network: Network) -> tuple[sparse.csr_matrix, ...]:
-    return network.admittance, network.from_matrix, network.to_matrix
+@dataclass(frozen=True, kw_only=True)
+class LiveNetwork:
+    """A network and how the tables of the grid map to it."""
+
+    network: Network
+    node_of_bus: Rows
+    """Node of each bus of the per-unit model, star points included; -1 where dead, shape (n_bus,)."""
+    branch_of_row: Rows
+    """Branch in the network of each branch of the per-unit model; -1 unless live at both ends."""
 
 
-def predict(network: Network, voltage: Complexes, rows: Measurements) -> Floats:
-    """Return what each row of `rows` would read at `voltage`, shape (m,)."""
-    powers = np.concatenate(
+def live_network(model: PerUnitModel, topology: Topology) -> LiveNetwork:
+    """Reduce `model` at a topology to its energised part.
+
+    Args:
+        model: The grid in per unit.
+        topology: What is connected now.
+
+    Returns:
+        The network of all energised islands together, each with a reference at one of its sources.
+    """
+    ends, sections = model.ends(topology), model.sections
+    fused = np.concatenate(
         [
-            voltage * np.conj(network.admittance @ voltage),
-            voltage[network.from_node] * np.conj(network.from_matrix @ voltage),
-            voltage[network.to_node] * np.conj(network.to_matrix @ voltage),
+            topology.node_of_bus,
+            topology.n_nodes + np.arange(model.n_bus - len(topology.node_of_bus)),
         ]
     )
-    result = np.abs(voltage)[np.where(rows.quantity == Quantity.VOLTAGE, rows.place, 0)]
-    is_p, is_q, place = _power_rows(network, rows)
-    result[is_p] = powers[place[is_p]].real
-    result[is_q] = powers[place[is_q]].imag
-    return result
-
-
-def jacobian(network: Network, voltage: Complexes, rows: Measurements) -> sparse.csr_matrix:
-    """Return the derivative of `predict` by (angles, magnitudes), shape (m, 2 node)."""
-    n, direction = network.n_nodes, voltage / np.abs(voltage)
-    at = [np.arange(n), network.from_node, network.to_node]
-    by_angle, by_magnitude = [], []
-    for matrix, end in zip(_matrices(network), at, strict=True):
-        conjugate_current = np.conj(matrix @ voltage)
-        incidence = sparse.csr_matrix((np.ones(len(end)), (np.arange(len(end)), end)), shape=(len(end), n))
-        through = sparse.diags(voltage[end]) @ matrix.conj()
-        by_angle.append(1j * (sparse.diags(conjugate_current * voltage[end]) @ incidence - through @ sparse.diags(voltage.conj())))
-        by_magnitude.append(through @ sparse.diags(direction.conj()) + sparse.diags(conjugate_current * direction[end]) @ incidence)
-    powers = sparse.hstack([sparse.vstack(by_angle), sparse.vstack(by_magnitude)]).tocsr()
-    is_p, is_q, place = _power_rows(network, rows)
-    is_v = ~(is_p | is_q)
-    magnitudes = sparse.csr_matrix(
-        (np.ones(is_v.sum()), (np.arange(is_v.sum()), n + rows.place[is_v])), shape=(is_v.sum(), 2 * n)
+    is_live = _live_nodes(model, topology, fused, ends)
+    number = np.full(len(is_live) + 1, -1, dtype=np.int64)
+    number[np.flatnonzero(is_live)] = np.arange(int(is_live.sum()))
+    node_of_bus = number[fused]
+    n = int(is_live.sum())
+    from_node, to_node = node_of_bus[sections.from_bus], node_of_bus[sections.to_bus]
+    at_from, at_to = ends[:, 0] & (from_node >= 0), ends[:, 1] & (to_node >= 0)
+    joins = at_from & at_to & (from_node != to_node)
+    branch_of_row = np.full(len(joins), -1, dtype=np.int64)
+    branch_of_row[joins] = np.arange(int(joins.sum()))
+    reference, reference_rad = _references(model, topology, node_of_bus)
+    seen, turn = model.seen_from_ends, model.seen_from_ends.inverse_ratio[joins]
+    series = seen.series[joins]
+    network = Network(
+        n_nodes=n,
+        from_node=from_node[joins],
+        to_node=to_node[joins],
+        y_ff=series * np.abs(turn) ** 2 + seen.y_from[joins],
+        y_ft=-series * turn.conj(),
+        y_tf=-series * turn,
+        y_tt=series + seen.y_to[joins],
+        shunt=_shunts(model, node_of_bus, at_from, at_to, n),
+        reference=reference,
+        reference_rad=reference_rad,
     )
-    stacked = sparse.vstack([magnitudes, powers[place[is_p]].real, powers[place[is_q]].imag]).tocsr()
-    origin = np.concatenate([np.flatnonzero(is_v), np.flatnonzero(is_p), np.flatnonzero(is_q)])
-    return stacked[np.argsort(origin)]
+    return LiveNetwork(network=network, node_of_bus=node_of_bus, branch_of_row=branch_of_row)
 
 
-def _power_rows(network: Network, rows: Measurements) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Rows]:
-    n, b, quantity = network.n_nodes, len(network.from_node), rows.quantity
-    offset = np.zeros(len(rows), dtype=np.int64)
-    offset[(quantity == Quantity.P_FROM) | (quantity == Quantity.Q_FROM)] = n
-    offset[(quantity == Quantity.P_TO) | (quantity == Quantity.Q_TO)] = n + b
-    is_p = (quantity == Quantity.P_INJECTION) | (quantity == Quantity.P_FROM) | (quantity == Quantity.P_TO)
-    is_q = (quantity == Quantity.Q_INJECTION) | (quantity == Quantity.Q_FROM) | (quantity == Quantity.Q_TO)
-    return is_p, is_q, rows.place + offset
+def _live_nodes(
+    model: PerUnitModel,
+    topology: Topology,
+    fused: Rows,
+    ends: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
+) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    is_live = np.zeros(topology.n_nodes + model.n_bus - len(topology.node_of_bus), dtype=np.bool_)
+    is_live[: topology.n_nodes] = topology.is_energised_node
+    # A star point lives where one of its connected legs leads to a live terminal.
+    both = ends.all(axis=1)
+    for end, other in (
+        (model.sections.from_bus, model.sections.to_bus),
+        (model.sections.to_bus, model.sections.from_bus),
+    ):
+        is_star = both & (fused[end] >= topology.n_nodes)
+        is_live[fused[end[is_star]]] |= is_live[fused[other[is_star]]]
+    return is_live
+
+
+def _references(model: PerUnitModel, topology: Topology, node_of_bus: Rows) -> tuple[Rows, Floats]:
+    """Return the first source's node of each energised island, and its angle."""
+    sources = model.grid.sources
+    bus = sources.bus[model.source_rows]
+    island = topology.island_of_node[topology.node_of_bus[bus]]
+    _, first = np.unique(island, return_index=True)
+    rows = model.source_rows[np.sort(first)]
+    return node_of_bus[sources.bus[rows]], np.deg2rad(sources.va_deg[rows])
+
+
+def _shunts(
+    model: PerUnitModel, node_of_bus: Rows, at_from: Rows, at_to: Rows, n: int
+) -> Complexes:
+    sections, seen = model.sections, model.seen_from_ends
+    shunt = np.zeros(n, dtype=np.complex128)
+    live = node_of_bus >= 0
+    np.add.at(shunt, node_of_bus[live], model.shunt_y[live])
+    from_node, to_node = node_of_bus[sections.from_bus], node_of_bus[sections.to_bus]
+    shorted = at_from & at_to & (from_node == to_node)
+    for mask, node, value in (
+        (at_from & ~at_to, from_node, seen.y_open_from),
+        (at_to & ~at_from, to_node, seen.y_open_to),
+        (shorted, from_node, seen.y_from + seen.y_to),
+    ):
+        np.add.at(shunt, node[mask], value[mask])
+    return shunt

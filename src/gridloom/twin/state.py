@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from gridloom.grid.tables import Flags, Floats
+from gridloom.physics.arrays import Flags, Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,14 +16,17 @@ class SuspectReading:
     instrument: str
     """Id of the instrument."""
     quantity: str
+    """`v_pu`, `p_mw` or `q_mvar`."""
+    time_ns: int
+    """When it was read."""
     measured: float
     estimated: float
-    """In the quantity's own per-unit value."""
+    """What the rest of the grid says, in the same unit."""
     normalised_residual: float
     """Residual over its standard deviation; 3 is the usual alarm."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GridState:
     """One estimate. Arrays follow the grid's tables; what is dead or unknown is NaN."""
 
@@ -65,8 +66,16 @@ class GridState:
     source_vm_pu: Floats
     """Estimated voltage at the sources, shape (source,)."""
     converged: bool
+    engine: str
+    iterations: int
+    measured_share: float
+    """Share of the nodes with customers whose injection was read rather than guessed; 0 when all meters are silent."""
+    is_critical: Flags
+    """Instruments with a reading in the estimate that nothing else could contradict, shape (instrument,)."""
     chi_square: float
-    """Sum of squared weighted residuals over its expectation: near 1 when model and readings agree."""
+    """Sum of squared weighted residuals over its expectation: at most about 1 when model and readings agree."""
+    chi_square_limit: float
+    """What `chi_square` exceeds in one estimate of a hundred when all is well."""
     suspects: tuple[SuspectReading, ...]
     seconds: float
     """Wall time that the estimate took; 0 on a stepped clock."""
