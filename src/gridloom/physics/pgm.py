@@ -344,8 +344,13 @@ class PgmModel:
     def _shunt_input(self) -> Structured:
         y = self.model.shunt_y.copy()
         sections, seen = self.model.sections, self.model.seen_from_ends
-        whole = self._shorted & self.ends.all(axis=1)
-        np.add.at(y, sections.from_bus[whole], (seen.y_from + seen.y_to)[whole])
+        # A branch between two buses of one node is no branch to the engine; what it puts to earth stays.
+        at_from, at_to = self._shorted & self.ends[:, 0], self._shorted & self.ends[:, 1]
+        closed = at_from & at_to
+        from_y = np.where(closed, seen.y_from, seen.y_open_from)
+        to_y = np.where(closed, seen.y_to, seen.y_open_to)
+        np.add.at(y, sections.from_bus[at_from], from_y[at_from])
+        np.add.at(y, sections.to_bus[at_to], to_y[at_to])
         bus = np.flatnonzero(y)
         out = initialize_array("input", "shunt", len(bus))
         out["id"], out["node"], out["status"] = self._take(len(bus)), self.node_of_bus[bus], 1

@@ -4,8 +4,9 @@
     short_circuit(grid, bus="B2", fault_ohm=0.5, case="min")
 
 Three-phase faults only: far from generators a fault between two phases draws sqrt(3)/2 of the three-phase current, and
-earth faults need zero-sequence data that most grids lack. Loads and generators are left out, as the standard's
-equivalent source at the fault asks. Currents of a faulted line are what flows into it at its two ends.
+earth faults need zero-sequence data that most grids lack. Loads, generators, charging and shunts are left out, as the
+standard's equivalent source at the fault asks; transformers keep their tap. Currents of a faulted line are what flows
+into it at its two ends.
 """
 
 from __future__ import annotations
@@ -89,7 +90,9 @@ def short_circuit(
     model = PgmModel(grid, topology)
     components = dict(model.input)
     components["source"] = _sources(model)
-    components.pop("voltage_regulator", None)
+    components["generic_branch"] = _without_shunts(components["generic_branch"])
+    for left_out in ("voltage_regulator", "sym_gen", "sym_load", "shunt"):
+        components.pop(left_out, None)
     faulted = grid.lines.row(line) if line is not None else -1
     if bus is not None:
         node = int(model.node_of_bus[grid.buses.row(bus)])
@@ -114,6 +117,12 @@ def _sources(model: PgmModel) -> Structured:
     sources["sk"] = np.where(np.isfinite(table.sk_mva), table.sk_mva, DEFAULT_SK_MVA) * 1e6
     sources["rx_ratio"] = np.where(np.isfinite(table.rx), table.rx, 0.1)
     return sources
+
+
+def _without_shunts(branches: Structured) -> Structured:
+    out = branches.copy()
+    out["g1"], out["b1"] = 0.0, 0.0
+    return out
 
 
 def _split(model: PgmModel, components: dict[str, Structured], row: int, share: float) -> int:
@@ -152,11 +161,11 @@ def _result(
     # The second half of a split line is the last row of `ka`.
     row = np.where(branch["id"] == model.first_free_id + 1, model.model.n_branch, row)
     for side, name in enumerate(("i_from", "i_to")):
-        ka[row, side] = np.nan_to_num(branch[name]) / 1e3
+        ka[row, side] = np.nan_to_num(branch[name].max(axis=1)) / 1e3
     if faulted >= 0:
         ka[faulted, 1] = ka[-1, 1]
     v = np.full(max(model.n_nodes, int(node["id"].max()) + 1), np.nan)
-    v[node["id"]] = np.where(node["energized"] == 1, node["u_pu"], np.nan)
+    v[node["id"]] = np.where(node["energized"] == 1, node["u_pu"].max(axis=1), np.nan)
     parts = {}
     for kind, n in (
         ("line", len(model.grid.lines)),
