@@ -183,15 +183,23 @@ def test_random_faults_hit_live_medium_voltage_lines(build) -> None:
     assert set(hit) <= {"A1", "A2", "A3", "B1", "B2", "B3"}
 
 
-def test_reset_brings_everything_back_to_normal(build) -> None:
+@pytest.mark.parametrize("after_s", [5.21, 5.25, 7.0, 7.5])
+def test_reset_brings_everything_back_to_normal_whatever_is_under_way(build, after_s) -> None:
     world = build(faults=planned("A2"))
-    run_for(world, 7)
+    run_for(world, after_s)
+    if after_s > 7.0:
+        control(world, "operate", "A2@a1", close=False)
     control(world, "reset")
     run_for(world, 8)
     assert positions(world) == dict(
         zip(world.grid.switches.id, world.grid.switches.closed.tolist(), strict=True)
     )
     assert world.plant.electrics.topology.is_energised.all()
+    assert not world.is_eventful
+    assert world.plant.supply.restored == world.plant.supply.interrupted
+    control(world, "inject", "A2")
+    run_for(world, 1)
+    assert not positions(world)["A1@bb"]
 
 
 @pytest.mark.parametrize(

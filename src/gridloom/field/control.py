@@ -17,8 +17,8 @@ class ControlRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """One wish.
 
     `inject` and `repair` take a line, `stick`, `release` and `operate` (a hand on the drive) a switch, `cut_link` and
-    `mend_link` a gateway; `status` takes nothing. `reset` repairs all lines and lets a crew bring every switch back to
-    its normal position.
+    `mend_link` a gateway; `status` takes nothing. `reset` repairs all lines and puts every switch back to its normal
+    position at once: the next trial of a benchmark.
     """
 
     do: Deed

@@ -144,6 +144,19 @@ class FaultScheme:
         if not self.active:
             self._site.replace_fuses(now_ns)
 
+    def reset(self, now_ns: int) -> None:
+        """Repair all lines, call off all that protection is about, and bring all relays to rest."""
+        for line, fault in self.active.items():
+            self._site.note("repair", str(self._grid.lines.id[line]), fault.id, 0.0, now_ns)
+        self.active.clear()
+        self._trip_of.clear()
+        self._failed.clear()
+        self._reclosing.clear()
+        for switch, relay in self.relays.items():
+            if relay.state is not RelayState.RESET:
+                relay.reset()
+                self._site.report_relay(switch, relay.state, now_ns)
+
     def look(self, now_ns: int) -> None:
         """Let protection see every fault that is fed and not yet being cleared."""
         waiting = [fault for fault in self.active.values() if not fault.is_being_cleared]
@@ -185,7 +198,12 @@ class FaultScheme:
         fed = currents.line_ka[line] > self._settings.pickup_floor_ka
         return tuple((line, int(side)) for side in np.flatnonzero(fed))
 
+    def _is_over(self, fault: Fault) -> bool:
+        return self.active.get(fault.place.line) is not fault
+
     def _trip(self, fault: Fault, currents: FaultCurrents, now_ns: int) -> None:
+        if self._is_over(fault):
+            return
         self._site.latch_indicators(currents.line_ka, now_ns)
         for switch in currents.trips:
             relay = self.relays[switch]
@@ -194,6 +212,8 @@ class FaultScheme:
             self._order_trip(fault, switch, now_ns)
 
     def _order_trip(self, fault: Fault, switch: int, now_ns: int) -> None:
+        if self._is_over(fault):
+            return
         self._trip_of[switch] = fault
         if self._site.move(switch, now_ns, close=False) is None:
             retry_ns = now_ns + _RETRY_MS * NS_PER_MS
@@ -229,6 +249,8 @@ class FaultScheme:
         self._agenda.add(now_ns + wait_ns, again)
 
     def _reclose(self, switch: int, now_ns: int) -> None:
+        if switch not in self._reclosing:
+            return
         if self._site.move(switch, now_ns, close=True) is None:
             retry_ns = now_ns + _RETRY_MS * NS_PER_MS
             self._agenda.add(retry_ns, lambda at: self._reclose(switch, at))
@@ -255,6 +277,8 @@ class FaultScheme:
             self._site.report_relay(switch, relay.state, now_ns)
 
     def _melt(self, fault: Fault, ends: tuple[tuple[int, int], ...], now_ns: int) -> None:
+        if self._is_over(fault):
+            return
         for line, side in ends:
             self._site.blow_fuse(line, side, now_ns)
         self._end_clearing(fault, now_ns, failed=False)

@@ -140,6 +140,8 @@ class Plant:
 
     def _finish(self, movement: Movement, now_ns: int) -> None:
         switch = movement.switch
+        if not self.switchgear.is_under_way(movement):
+            return
         changed = self.switchgear.finish(movement)
         closed = bool(self.switchgear.closed[switch])
         id_ = str(self._grid.switches.id[switch])
@@ -155,6 +157,26 @@ class Plant:
         then = self._when_moved.pop(switch, None)
         if then is not None:
             then(movement, now_ns)
+
+    def reset(self, now_ns: int) -> None:
+        """Repair everything and put every switch back to its normal position at once; for tests and benchmarks."""
+        movements = self.switchgear.call_off()
+        self.scheme.reset(now_ns)
+        self._blown_switch[:] = False
+        self._dead_line[:] = False
+        switches = self._grid.switches
+        normal = switches.closed & switches.in_service
+        changed = np.flatnonzero(normal != self.switchgear.closed)
+        self.switchgear.closed[:] = normal
+        self._positions_changed(now_ns)
+        self._log.event(now_ns, "reset", self._grid.name, "", len(changed))
+        for row in changed.tolist():
+            if self._announcer is not None:
+                self._announcer.switch(row, now_ns, closed=bool(normal[row]))
+        for movement in movements:
+            then = self._when_moved.pop(movement.switch, None)
+            if then is not None:
+                then(movement, now_ns)
 
     def _positions_changed(self, now_ns: int) -> None:
         self._network = None

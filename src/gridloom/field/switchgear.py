@@ -97,6 +97,17 @@ class Switchgear:
         self._moving[switch] = movement
         return movement
 
+    def is_under_way(self, movement: Movement) -> bool:
+        """Return whether a travel has neither ended nor been called off."""
+        return self._moving.get(movement.switch) is movement
+
+    def call_off(self) -> tuple[Movement, ...]:
+        """Forget all travels and planted failures; return the travels."""
+        movements = tuple(self._moving.values())
+        self._moving.clear()
+        self._stuck.clear()
+        return movements
+
     def finish(self, movement: Movement) -> bool:
         """End a travel; return whether the position is another one than before."""
         self._moving.pop(movement.switch, None)

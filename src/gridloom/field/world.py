@@ -253,7 +253,7 @@ class World:
             case "mend_link":
                 self.outbox.mend(self._gateway(target))
             case "reset":
-                self._reset()
+                self.plant.reset(self.now_ns)
             case "status":
                 pass
         return ""
@@ -266,15 +266,6 @@ class World:
             line=line, fraction=request.fraction, resistance_ohm=request.resistance_ohm
         )
         return self._break(place, self.now_ns, request.repair_after_s).id
-
-    def _reset(self) -> None:
-        """Repair everything and let a crew bring every switch back to its normal position."""
-        for line in tuple(self.plant.scheme.active):
-            self.plant.scheme.repair(line, self.now_ns)
-        normal = self.grid.switches.closed & self.grid.switches.in_service
-        for row in np.flatnonzero(normal != self.plant.switchgear.closed).tolist():
-            self.plant.switchgear.release(row)
-            self.plant.move(row, self.now_ns, close=bool(normal[row]))
 
     def _gateway(self, name: str) -> str:
         known = {one.name for one in self.telemetry.gateways}
