@@ -95,13 +95,13 @@ def _switches(bus_row: dict[str, int]) -> Switches:
     row = {name: at for at, (name, _, _) in enumerate(LINES)}
     breakers = {("A1", "bb"), ("B1", "bb")}
     return Switches(
-        id=[f"{name}@{end}" for name, end in ends],
-        bus=[bus_row[end] for _, end in ends],
-        element_kind=["line"] * len(ends),
-        element=[row[name] for name, _ in ends],
-        closed=[(name, end) != ("T", "a3") for name, end in ends],
-        kind=["breaker" if end in breakers else "load_break_switch" for end in ends],
-        is_remote=[True] * len(ends),
+        id=[*(f"{name}@{end}" for name, end in ends), "HV-MV@hv"],
+        bus=[*(bus_row[end] for _, end in ends), bus_row["hv"]],
+        element_kind=[*(["line"] * len(ends)), "transformer"],
+        element=[*(row[name] for name, _ in ends), 0],
+        closed=[*((name, end) != ("T", "a3") for name, end in ends), True],
+        kind=[*("breaker" if e in breakers else "load_break_switch" for e in ends), "breaker"],
+        is_remote=[*([True] * len(ends)), False],
     )
 
 

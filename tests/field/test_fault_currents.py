@@ -107,3 +107,88 @@ def test_low_voltage_fault_on_the_first_line_melts_its_own_fuse(district: Grid) 
     currents = fault(district, "L1")
     assert currents is not None
     assert currents.fuses == ((district.lines.row("L1"), 0),)
+
+
+def test_a_coupling_breaker_between_buses_carries_its_share(district: Grid) -> None:
+    from gridloom.grid import Buses, Switches
+
+    def grown(table, **rows):
+        return type(table)(
+            **{
+                name: [*getattr(table, name).tolist(), *rows.get(name, [spec_default])]
+                for name, spec_default in (
+                    (name, getattr(table, name)[0]) for name in table.column_names()
+                )
+            }
+        )
+
+    buses = grown(district.buses, id=["bb2"], vn_kv=[20.0])
+    assert isinstance(buses, Buses)
+    switches = grown(
+        district.switches,
+        id=["coupler"],
+        bus=[district.buses.row("bb")],
+        element_kind=["bus"],
+        element=[len(district.buses)],
+        closed=[True],
+        kind=["breaker"],
+    )
+    assert isinstance(switches, Switches)
+    row = district.lines.row("B1")
+    from_bus = np.array(district.lines.from_bus)
+    from_bus[row] = len(district.buses)
+    bus = np.array(switches.bus)
+    bus[switches.row("B1@bb")] = len(district.buses)
+    grid = district.with_tables(
+        buses=buses,
+        switches=switches.with_columns(bus=bus),
+        lines=district.lines.with_columns(from_bus=from_bus),
+    )
+    relayed = grid.switches.rows(("A1@bb", "B1@bb", "coupler"))
+    pickup_ka = np.full(len(grid.switches), np.inf)
+    pickup_ka[relayed] = 0.4
+    network = connect(grid, grid.switches.closed, relayed, np.zeros(len(grid.lines), dtype=bool))
+    place = FaultPlace(line=grid.lines.row("B2"), fraction=0.5)
+    currents = fault_currents(network, place, pickup_ka)
+    assert currents is not None
+    assert tripped(grid, currents) == ["B1@bb"]
+    coupler = int(grid.switches.row("coupler"))
+    assert currents.breaker_ka[coupler] == pytest.approx(currents.total_ka, rel=1e-3)
+    behind = fault_currents(network, place, pickup_ka, frozenset([int(grid.switches.row("B1@bb"))]))
+    assert behind is not None
+    assert tripped(grid, behind) == ["coupler"]
+
+
+def test_a_three_winding_transformer_feeds_through_its_star(district: Grid) -> None:
+    from gridloom.grid import Switches, Transformers3w
+
+    unit = Transformers3w(
+        id=["T3"],
+        hv_bus=[district.buses.row("hv")],
+        mv_bus=[district.buses.row("bb")],
+        lv_bus=[district.buses.row("b3")],
+        sn_hv_mva=[25.0],
+        sn_mv_mva=[25.0],
+        sn_lv_mva=[10.0],
+        vn_hv_kv=[110.0],
+        vn_mv_kv=[20.0],
+        vn_lv_kv=[20.0],
+        vk_hv_pct=[12.0],
+        vk_mv_pct=[8.0],
+        vk_lv_pct=[10.0],
+        vkr_hv_pct=[0.0],
+        vkr_mv_pct=[0.0],
+        vkr_lv_pct=[0.0],
+    )
+    grid = district.with_tables(
+        transformers3w=unit,
+        transformers=district.transformers.with_columns(in_service=[False, True]),
+        switches=Switches.empty(),
+        lines=district.lines.with_columns(in_service=np.arange(len(district.lines)) == 0),
+    )
+    none = np.zeros(0, dtype=np.int64)
+    network = connect(grid, np.zeros(0, dtype=bool), none, np.zeros(len(grid.lines), dtype=bool))
+    currents = fault_currents(network, FaultPlace(line=0, fraction=0.001), np.zeros(0))
+    assert currents is not None
+    z = 0.12 / 25.0 * 1j + (0.1 + 1j) / np.sqrt(1.01) / 2000.0 + 1e-3 * (0.3 + 0.25j) / 400.0
+    assert currents.total_ka == pytest.approx(1.0 / abs(z) / np.sqrt(3.0) / 20.0, rel=1e-3)

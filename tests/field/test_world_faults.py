@@ -143,12 +143,17 @@ def test_a_passing_fault_is_survived_by_reclosing(build) -> None:
     assert [what for _, _, what in history(world, "relay")] == ["picked_up", "tripped", "reset"]
 
 
-def test_a_breaker_that_fails_is_logged_and_tried_by_whoever_stands_behind(build) -> None:
+def test_behind_a_breaker_that_fails_the_next_one_trips_after_its_time_grading(build) -> None:
     world = build(faults=planned("A2"))
     control(world, "stick", "A1@bb")
     run_for(world, 7)
     assert [what for _, _, what in history(world, "breaker_failure")] == ["A1@bb"]
     assert positions(world)["A1@bb"]
+    assert not positions(world)["HV-MV@hv"]
+    at = {(kind, what): when for when, kind, what in history(world, "did_not_move", "open")}
+    waited_ms = at["open", "HV-MV@hv"] - at["did_not_move", "A1@bb"]
+    assert 300 + 10 + 40 <= waited_ms <= 300 + 30 + 80
+    assert world.plant.supply.interrupted == 153
 
 
 def test_a_street_fault_blows_its_fuse_and_leaves_the_feeder_alone(build) -> None:

@@ -15,14 +15,13 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
 from gridloom.core.units import BASE_MVA, SQRT3
-from gridloom.field.fault_network import LINE, Complexes, Edges, FaultNetwork
+from gridloom.field.fault_network import LINE, MAX_LV_KV, Complexes, Edges, FaultNetwork
 from gridloom.grid.tables import Flags, Floats, Rows
 
 _LEVEL_SHARE = 0.9
 """Grids below this share of the fault's rated voltage feed nothing back and are left out."""
 _NONE_KA = 1e-6
 _LEAST_FAULT_PU = 1e-6
-_MAX_LV_KV = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,7 +88,7 @@ def fault_currents(
         line_ka=line_ka,
         breaker_ka=_breaker_currents(edges, side_ka),
         trips=_trips(edges, side_ka, fault_node, pickup_ka, failed),
-        fuses=_fuses(network, edges, i_pu, v_pu) if vn_kv[fault_node] <= _MAX_LV_KV else (),
+        fuses=_fuses(network, edges, i_pu, v_pu) if vn_kv[fault_node] <= MAX_LV_KV else (),
     )
 
 
@@ -210,7 +209,7 @@ def _fuses(
     line_kv = network.grid.buses.vn_kv[network.grid.lines.from_bus]
     is_line = edges.kind == LINE
     is_lv = np.zeros(len(edges), dtype=np.bool_)
-    is_lv[is_line] = line_kv[edges.element[is_line]] <= _MAX_LV_KV
+    is_lv[is_line] = line_kv[edges.element[is_line]] <= MAX_LV_KV
     flowing = np.flatnonzero(is_lv & (i_pu > _NONE_KA))
     units = network.grid.transformers
     heads = set(network.node_of_bus[units.lv_bus].tolist())

@@ -29,6 +29,8 @@ _KINDS = {
 _BREAKER_PU = 1e-7j
 _SOURCE_MVA = 1000.0
 """Short-circuit power of a source whose own is not known [MVA]."""
+MAX_LV_KV = 1.0
+"""Up to this rated voltage a grid counts as low voltage [kV]."""
 _EDGE_COLUMNS = ("kind", "element", "side", "near", "far", "z_pu", "near_breaker", "far_breaker")
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from gridloom.core.errors import BadInput
-from gridloom.core.units import NS_PER_MS, ns_from_s
+from gridloom.core.units import NS_PER_MS, SQRT3, ns_from_s
 from gridloom.field.agenda import Agenda
 from gridloom.field.fault_currents import FaultCurrents, FaultPlace, fault_currents
 from gridloom.field.fault_network import FaultNetwork
@@ -293,8 +293,13 @@ def _pickup_ka(grid: Grid, relayed: Rows, settings: RelaySettings) -> Floats:
     switches = grid.switches
     for row in relayed.tolist():
         rated_ka = float(switches.rated_ka[row])
+        element = int(switches.element[row])
         if switches.element_kind[row] == "line":
-            rated_ka = float(np.fmin(rated_ka, grid.lines.rated_ka[switches.element[row]]))
+            rated_ka = float(np.fmin(rated_ka, grid.lines.rated_ka[element]))
+        elif switches.element_kind[row] == "transformer":
+            vn_kv = float(grid.buses.vn_kv[switches.bus[row]])
+            sn_mva = float(grid.transformers.sn_mva[element] * grid.transformers.parallel[element])
+            rated_ka = float(np.fmin(rated_ka, sn_mva / SQRT3 / vn_kv))
         known = np.isfinite(rated_ka) and rated_ka > 0.0
         floor_ka = settings.pickup_floor_ka
         pickup_ka[row] = max(settings.pickup_factor * rated_ka, floor_ka) if known else floor_ka

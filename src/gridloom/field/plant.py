@@ -15,7 +15,7 @@ from gridloom.core.units import NS_PER_MS, ns_from_s
 from gridloom.field.agenda import Agenda, Turn
 from gridloom.field.demand import Demand
 from gridloom.field.electrics import Electrics
-from gridloom.field.fault_network import FaultNetwork
+from gridloom.field.fault_network import MAX_LV_KV, FaultNetwork
 from gridloom.field.faults import FaultScheme
 from gridloom.field.indicators import Indicators
 from gridloom.field.options import FieldOptions
@@ -85,7 +85,7 @@ class Plant:
         self.supply = Supply(grid, self.electrics.topology.is_energised, log)
         self.indicators = Indicators(grid, instruments, options.relays)
         self.indicators.follow(self.electrics.topology, start_ns)
-        self._relayed = relayed_breakers(instruments)
+        self._relayed = relayed_breakers(grid, instruments)
         self.scheme = FaultScheme(grid, self._relayed, self, agenda, options.relays, chance.relays)
         self._announcer: Announcer | None = None
         self._when_moved: dict[int, WhenMoved] = {}
@@ -248,7 +248,14 @@ class Plant:
         self._log.event(now_ns, kind, element, text, value)
 
 
-def relayed_breakers(instruments: Instruments) -> Rows:
-    """Return the rows of the switches that a relay trips, rising, each once."""
+def relayed_breakers(grid: Grid, instruments: Instruments) -> Rows:
+    """Return the rows of the switches that a relay trips, rising.
+
+    Every breaker above low voltage has one; the platform hears those that stand among the instruments. The others
+    matter when a breaker fails and the next one behind it has to clear the fault.
+    """
+    switches = grid.switches
+    is_breaker = (switches.kind == "breaker") & switches.in_service
+    is_breaker &= grid.buses.vn_kv[switches.bus] > MAX_LV_KV
     is_relay = (instruments.kind == "relay") & (instruments.element_kind == "switch")
-    return np.unique(instruments.element[is_relay])
+    return np.union1d(np.flatnonzero(is_breaker), instruments.element[is_relay])

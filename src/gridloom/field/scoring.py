@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from gridloom.core.errors import BadInput, Unavailable
 from gridloom.core.units import NS_PER_S
+from gridloom.field.fault_network import MAX_LV_KV
 from gridloom.field.truth_log import TruthCommand, TruthEvent, TruthHeader
 from gridloom.grid.tables import Floats, Rows
 
-MAX_LV_KV = 1.0
 _MAX_AGE_NS = 3 * NS_PER_S // 2
 
 
