@@ -5,6 +5,11 @@ Each command is a file; heavy rooms are imported inside commands so that `gridlo
 
 from __future__ import annotations
 
-from gridloom.cli.main import main
-
 __all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    from gridloom.cli.main import main as run_main
+
+    run_main()

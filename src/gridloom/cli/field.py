@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import msgspec
 import structlog
 from cyclopts import Parameter
 
@@ -16,6 +17,7 @@ from gridloom.cli.options import Json, Verbose
 from gridloom.cli.output import emit, set_up_logs
 from gridloom.cli.process import follow_parent
 from gridloom.cli.settings import DEFAULT_GRID
+from gridloom.cli.summary import FieldSummary
 from gridloom.core.errors import BadInput
 from gridloom.core.units import NS_PER_S
 
@@ -91,16 +93,17 @@ def field(  # noqa: PLR0913 - one parameter a flag
         state_dir=None if data is None else data / "state",
     )
     world = asyncio.run(_serve(grid, bus, options, settings))
-    emit(
-        {
-            "faults": world.faults,
-            "readings": world.telemetry.readings,
-            "messages_lost": world.outbox.lost,
-            "customers_interrupted": world.plant.supply.interrupted,
-            "customers_restored": world.plant.supply.restored,
-        },
-        as_json=json,
+    summary = FieldSummary(
+        faults=world.faults,
+        readings=world.telemetry.readings,
+        messages_lost=world.outbox.lost,
+        events_unanswered=world.events.waiting,
+        customers_interrupted=world.plant.supply.interrupted,
+        customers_restored=world.plant.supply.restored,
     )
+    if data is not None:
+        (data / "summary.json").write_bytes(msgspec.json.encode(summary))
+    emit(summary, as_json=json)
     return 0
 
 

@@ -127,7 +127,8 @@ def _view(entry: Entry) -> EntryView:
 
 
 def _print(views: EntryViews) -> None:
-    table = Table("no", "time (UTC)", "kind", "what", box=None, pad_edge=False)
+    table = Table("no", "time (UTC)", "kind", box=None, pad_edge=False)
+    table.add_column("what", no_wrap=True, overflow="ellipsis")
     for view in views.entries:
         time = datetime.fromtimestamp(view.at_ns / NS_PER_S, tz=UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
         table.add_row(str(view.sequence), time, view.kind, _sentence(view.body))

@@ -23,6 +23,7 @@ from gridloom.store.records import (
     Outcome,
     PreparedPlan,
     Record,
+    Refusal,
     SentCommand,
 )
 
@@ -56,6 +57,7 @@ class Desk:
             Acknowledged: self._acknowledge,
             Outcome: self._end,
             FaultSeen: self._see_fault,
+            Refusal: self._refuse,
             OperatorAction: self._operate,
         }
 
@@ -121,8 +123,11 @@ class Desk:
         is_first = not card.commands
         traces.append(CommandTrace(action=command.action, sent_ns=command.issued_ns))
         self._keep_card(msgspec.structs.replace(card, commands=tuple(traces)))
-        story = self._story_of_plan(command.plan_id)
+        story = self._story_of_plan(command.plan_id) or self._story_on(card)
         if story is not None and is_first:
+            if not story.plan_id:
+                story = msgspec.structs.replace(story, plan_id=card.id)
+                story = self._extend(story, "planned", f"plan was ready: {card.reason}", at_ns)
             self._extend(story, "commanded", f"first command: {_words(command.action)}", at_ns)
 
     def _acknowledge(self, record: Acknowledged, _: int) -> None:
@@ -152,8 +157,14 @@ class Desk:
         story = self._story_of_plan(record.plan_id)
         if story is None:
             return
-        restored = int(record.measured.get("customers_restored", 0))
-        story = msgspec.structs.replace(story, is_over=True, customers_restored=restored)
+        expected = card.expectation if card is not None else {}
+        restored = int(expected.get("customers_restored", 0)) if record.succeeded else 0
+        story = msgspec.structs.replace(
+            story,
+            is_over=True,
+            customers_interrupted=int(expected.get("customers_out", story.customers_interrupted)),
+            customers_restored=restored,
+        )
         text = (
             f"{restored} customers restored" if record.succeeded else f"plan failed: {record.note}"
         )
@@ -176,6 +187,12 @@ class Desk:
         if record.section:
             story = msgspec.structs.replace(story, line=record.section)
             self._extend(story, "located", f"faulted section: {record.section}", at_ns)
+
+    def _refuse(self, record: Refusal, at_ns: int) -> None:
+        for story in reversed(self._stories.values()):
+            if story.id in record.what and not story.is_over:
+                self._extend(story, "planned", f"no action by itself: {record.reason}", at_ns)
+                return
 
     def _operate(self, record: OperatorAction, _: int) -> None:
         card = self._cards.get(record.target)
@@ -216,6 +233,13 @@ class Desk:
 
     def _story_of(self, trigger: str) -> FaultStory | None:
         return self._stories.get(trigger)
+
+    def _story_on(self, card: PlanCard) -> FaultStory | None:
+        """Return the newest story about the line that a prepared plan is for."""
+        for story in reversed(self._stories.values()):
+            if story.line and card.trigger == f"branch:{story.line}" and not story.plan_id:
+                return story
+        return None
 
     def _story_of_plan(self, plan_id: str) -> FaultStory | None:
         for story in reversed(self._stories.values()):

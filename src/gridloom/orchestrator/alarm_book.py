@@ -63,7 +63,11 @@ class AlarmBook:
         self._alarms: dict[str, AlarmState] = {}
         self._gone_ns: dict[str, int] = {}
         self._customers_of_bus = np.zeros(len(grid.buses), dtype=np.int64)
-        np.add.at(self._customers_of_bus, grid.loads.bus, np.where(grid.loads.in_service, grid.loads.customers, 0))
+        np.add.at(
+            self._customers_of_bus,
+            grid.loads.bus,
+            np.where(grid.loads.in_service, grid.loads.customers, 0),
+        )
 
     def all(self) -> tuple[AlarmState, ...]:
         """Return all alarms, active ones and those gone but not old."""
@@ -78,13 +82,21 @@ class AlarmBook:
         findings = {found.key: found for found in self._look(state)}
         return self._merge(findings, state.time_ns, prefix="grid/")
 
-    def set(self, part: str, text: str, priority: int, now_ns: int, *, is_active: bool) -> tuple[AlarmState, ...]:
+    def set(
+        self, part: str, text: str, priority: int, now_ns: int, *, is_active: bool
+    ) -> tuple[AlarmState, ...]:
         """Raise or clear one alarm about a part of the platform itself."""
         key = f"platform/{part}"
-        found = {key: _Finding(key=key, priority=priority, kind="platform", element=part, text=text)} if is_active else {}
+        found = (
+            {key: _Finding(key=key, priority=priority, kind="platform", element=part, text=text)}
+            if is_active
+            else {}
+        )
         return self._merge(found, now_ns, prefix=key)
 
-    def _merge(self, findings: dict[str, _Finding], now_ns: int, prefix: str) -> tuple[AlarmState, ...]:
+    def _merge(
+        self, findings: dict[str, _Finding], now_ns: int, prefix: str
+    ) -> tuple[AlarmState, ...]:
         changed = []
         for key, found in findings.items():
             old = self._alarms.get(key)
@@ -130,39 +142,67 @@ class AlarmBook:
             customers = int(self._customers_of_bus[dead & (buses.cell == cell)].sum())
             name = str(self._grid.cells.id[cell])
             yield _Finding(
-                key=f"grid/dead/{name}", priority=1, kind="cell", element=name,
-                text=f"no supply for {customers} customers", value=float(customers), limit=0.0, unit="customers",
+                key=f"grid/dead/{name}",
+                priority=1,
+                kind="cell",
+                element=name,
+                text=f"no supply for {customers} customers",
+                value=float(customers),
+                limit=0.0,
+                unit="customers",
             )
 
     def _voltages(self, state: GridState) -> Iterator[_Finding]:
+        """Yield one alarm a cell and direction, with the worst bus: neighbours share their voltage."""
         buses, v = self._grid.buses, state.v_pu
         for word, excess, limit in (
             ("low", buses.v_min_pu - v, buses.v_min_pu),
             ("high", v - buses.v_max_pu, buses.v_max_pu),
         ):
-            held = self._held(f"grid/voltage_{word}/", buses.id.tolist(), excess > -_VOLTAGE_MARGIN_PU)
-            for row, more in _worst(excess, (excess > 0) | held):
+            for cell in np.unique(buses.cell[excess > -_VOLTAGE_MARGIN_PU]).tolist():
+                name = str(self._grid.cells.id[cell])
+                key = f"grid/voltage_{word}/{name}"
+                at = np.flatnonzero((buses.cell == cell) & np.isfinite(excess))
+                worst = int(at[np.argmax(excess[at])])
+                if excess[worst] <= 0 and not self._stands(key):
+                    continue
+                count = int((excess[at] > 0).sum())
                 yield _Finding(
-                    key=f"grid/voltage_{word}/{buses.id[row]}", priority=2, kind="bus", element=str(buses.id[row]),
-                    text=f"voltage {word}{more}", value=float(v[row]), limit=float(limit[row]), unit="pu",
+                    key=key,
+                    priority=2,
+                    kind="bus",
+                    element=str(buses.id[worst]),
+                    text=f"voltage {word} in {name}" + (f", {count} buses" if count > 1 else ""),
+                    value=float(v[worst]),
+                    limit=float(limit[worst]),
+                    unit="pu",
                 )
 
+    def _stands(self, key: str) -> bool:
+        alarm = self._alarms.get(key)
+        return alarm is not None and alarm.is_active
+
     def _overloads(self, kind: str, ids: list[str], loading: Floats) -> Iterator[_Finding]:
-        held = self._held(f"grid/overload_{kind}/", ids, loading > _FULL_LOAD_PCT - _LOADING_MARGIN_PCT)
+        held = self._held(
+            f"grid/overload_{kind}/", ids, loading > _FULL_LOAD_PCT - _LOADING_MARGIN_PCT
+        )
         for row, more in _worst(loading, (loading > _FULL_LOAD_PCT) | held):
             yield _Finding(
                 key=f"grid/overload_{kind}/{ids[row]}",
                 priority=1 if loading[row] > _STRONG_OVERLOAD_PCT else 2,
-                kind=kind, element=ids[row], text=f"{kind} overloaded{more}",
-                value=float(loading[row]), limit=_FULL_LOAD_PCT, unit="%",
+                kind=kind,
+                element=ids[row],
+                text=f"{kind} overloaded{more}",
+                value=float(loading[row]),
+                limit=_FULL_LOAD_PCT,
+                unit="%",
             )
 
     def _held(self, prefix: str, ids: list[str], within_margin: Floats) -> Floats:
         """Return the rows whose alarm stands and whose value has not yet left the margin."""
         held = np.zeros(len(ids), dtype=bool)
         for row in np.flatnonzero(within_margin).tolist():
-            alarm = self._alarms.get(prefix + ids[row])
-            held[row] = alarm is not None and alarm.is_active
+            held[row] = self._stands(prefix + ids[row])
         return held
 
 
@@ -176,6 +216,13 @@ def _worst(severity: Floats, mask: Floats) -> Iterable[tuple[int, str]]:
 
 def _alarm(found: _Finding, since_ns: int) -> AlarmState:
     return AlarmState(
-        id=found.key, priority=found.priority, element_kind=found.kind, element=found.element, text=found.text,
-        since_ns=since_ns, value=found.value, limit=found.limit, unit=found.unit,
+        id=found.key,
+        priority=found.priority,
+        element_kind=found.kind,
+        element=found.element,
+        text=found.text,
+        since_ns=since_ns,
+        value=found.value,
+        limit=found.limit,
+        unit=found.unit,
     )

@@ -67,7 +67,9 @@ class Intake:
     def __post_init__(self) -> None:
         """Lay out the tables."""
         self.positions = np.array(self.positions, dtype=np.bool_)
-        self.latest = LatestValues(len(self.instruments), ahead_tolerance_ns=self.ahead_tolerance_ns)
+        self.latest = LatestValues(
+            len(self.instruments), ahead_tolerance_ns=self.ahead_tolerance_ns
+        )
         self.gaps, self.event_gaps = GapDetector(), GapDetector()
         is_switch = self.instruments.kind == "switch"
         self._switch_of: Rows = np.where(is_switch, self.instruments.element, -1).astype(np.int64)

@@ -45,13 +45,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gridloom.core.clock import Clock
-    from gridloom.core.plans import Plan, Verdict
     from gridloom.grid.model import Grid
     from gridloom.grid.tables import Flags
     from gridloom.ioe.telemetry import Readings
     from gridloom.ioe.birth import Birth
     from gridloom.ioe.frames import Frame
     from gridloom.orchestrator.alarm_book import AlarmState
+    from gridloom.orchestrator.preparation import Batch, Preparation
     from gridloom.store import Journal, Replayed
     from gridloom.store.history import History
     from gridloom.twin.state import GridState
@@ -68,16 +68,6 @@ class PlanCounts:
     proposed: int = 0
     accepted: int = 0
     refused: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Preparation:
-    """Plans for every branch, with the gate's verdicts, made on one view."""
-
-    view: View
-    series: int
-    plans: tuple[tuple[Plan, Verdict], ...]
-    positions_version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -125,16 +115,17 @@ class Platform:
             # An accelerated second passes within milliseconds of wall time: readings may look early.
             ahead_tolerance_ns=round(5e9 * max(1.0, self.birth.speed)),
         )
-        self.estimator = Estimator(self.grid, self.instruments, is_timed=not self.clock.is_deterministic)
+        self.estimator = Estimator(
+            self.grid, self.instruments, is_timed=not self.clock.is_deterministic
+        )
         self.locks = Locks(self.grid.switches.id.tolist())
         self.autonomy = AutonomyLevels(self.grid.cells, default=self.mode)
         self.book = CapacityBook()
         self.gate = Gate(self.grid, self.clock, self.book, self.locks, self.autonomy)
         self.restoration = RestorationAgent(self.grid)
         self.alarms = AlarmBook(self.grid)
-        self.prepared: dict[str, tuple[Plan, Verdict]] = {}
-        self._series = 0
-        self._alarm_seen: dict[str, bool] = {}
+        self.faulted: set[str] = set()
+        """Ids of the lines known to be broken."""
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -142,7 +133,9 @@ class Platform:
         """Journal the start, taking over the locks, levels and open plans that an earlier life left."""
         if before is not None:
             self._resume(before)
-        known = dict(zip(self.grid.switches.id.tolist(), self.intake.positions.tolist(), strict=True))
+        known = dict(
+            zip(self.grid.switches.id.tolist(), self.intake.positions.tolist(), strict=True)
+        )
         self.record(
             Started(
                 version=__version__,
@@ -159,7 +152,14 @@ class Platform:
         now_ns = self.clock.now_ns()
         for switch in sorted(before.locked):
             if switch in self.grid.switches:
-                self.locks.set(SwitchLock(switch=switch, owner="operator", reason="kept over a restart", since_ns=now_ns))
+                self.locks.set(
+                    SwitchLock(
+                        switch=switch,
+                        owner="operator",
+                        reason="kept over a restart",
+                        since_ns=now_ns,
+                    )
+                )
         for target, level in before.autonomy.items():
             agent, _, cell = target.partition("@")
             if cell in self.grid.cells:
@@ -222,9 +222,12 @@ class Platform:
             of_kind = rows[latest.kind[rows] == kind]
             if self.history is not None and len(of_kind):
                 columns = {
-                    column: latest.values[number, of_kind] for number, column in enumerate(COLUMNS[kind])
+                    column: latest.values[number, of_kind]
+                    for number, column in enumerate(COLUMNS[kind])
                 }
-                self.history.append(name, latest.time_ns[of_kind], of_kind.astype(np.uint32), columns)
+                self.history.append(
+                    name, latest.time_ns[of_kind], of_kind.astype(np.uint32), columns
+                )
 
     def adopt_state(self, state: GridState) -> None:
         """Make an estimate the current one: history, alarms."""
@@ -245,12 +248,20 @@ class Platform:
 
     def platform_alarm(self, part: str, text: str, priority: int, *, is_active: bool) -> None:
         """Raise or clear an alarm about a part of the platform itself."""
-        self._alarms_changed(self.alarms.set(part, text, priority, self.clock.now_ns(), is_active=is_active))
+        self._alarms_changed(
+            self.alarms.set(part, text, priority, self.clock.now_ns(), is_active=is_active)
+        )
 
     def _alarms_changed(self, changed: tuple[AlarmState, ...]) -> None:
         for alarm in changed:
             self.record(
-                Alarm(id=alarm.id, priority=alarm.priority, text=alarm.text, element=alarm.element, is_active=alarm.is_active)
+                Alarm(
+                    id=alarm.id,
+                    priority=alarm.priority,
+                    text=alarm.text,
+                    element=alarm.element,
+                    is_active=alarm.is_active,
+                )
             )
         if changed and self.on_alarm is not None:
             self.on_alarm()
@@ -266,30 +277,18 @@ class Platform:
             locks=self.locks.switches(),
             now_ns=self.clock.now_ns(),
             unknown=frozenset(self.intake.unknown),
+            faulted=frozenset(self.faulted),
         )
 
-    def start_preparation(self) -> tuple[View, int, int]:
-        """Return the view to prepare plans on, its series and the version of the positions."""
-        self._series += 1
-        # Series are unique over restarts, so that a device never takes a new plan for an old one.
-        return self.view(), (self.epoch << 20) + self._series, self.intake.positions_version
-
-    def prepare(self, view: View, series: int, version: int) -> Preparation:
-        """Plan for a fault on every branch and let the gate judge each plan; heavy, may run in a worker thread."""
-        plans = self.restoration.prepare_all(view, series=series)
-        judged = tuple((plan, self.gate.verify(plan, view)) for plan in plans)
-        return Preparation(view=view, series=series, plans=judged, positions_version=version)
-
-    def adopt_preparation(self, preparation: Preparation, generation: int) -> None:
-        """Journal the accepted plans and have them on the disk; only then may they be laid ready."""
-        self.prepared = {}
-        for plan, verdict in preparation.plans:
-            self.plans.proposed += 1
-            self.plans.accepted += verdict.accepted
-            self.plans.refused += not verdict.accepted
-            if verdict.accepted:
-                self.prepared[plan.trigger] = plan, verdict
-            self.record(PreparedPlan(plan=plan, verdict=verdict, generation=generation))
+    def lay_ready(self, batch: Batch, preparation: Preparation) -> None:
+        """Journal a batch of prepared plans, have it on the disk, and only then lay it ready."""
+        self.plans.proposed += len(batch.plans)
+        self.plans.accepted += batch.accepted
+        self.plans.refused += len(batch.plans) - batch.accepted
+        for plan, verdict in batch.plans:
+            self.record(PreparedPlan(plan=plan, verdict=verdict, generation=batch.series), batch.view.now_ns)
+        self.journal.commit()
+        preparation.publish(batch, epoch=self.epoch)
 
     # --- people -----------------------------------------------------------------------------------------------
 
@@ -313,7 +312,9 @@ class Platform:
         """Set how far an agent may go in a cell and below."""
         self.autonomy.set(agent or ANY_AGENT, cell, level)
         self.record(
-            OperatorAction(operator=operator, deed=OperatorDeed.AUTONOMY, target=f"{agent}@{cell}", value=level)
+            OperatorAction(
+                operator=operator, deed=OperatorDeed.AUTONOMY, target=f"{agent}@{cell}", value=level
+            )
         )
         self.intake.positions_version += 1
 

@@ -55,7 +55,11 @@ class PlanRunner:
         except Unavailable as error:
             note = str(error)
         outcome = Outcome(
-            plan_id=plan.id, epoch=self.epoch, succeeded=not note, measured=dict(plan.expectation) if not note else {}, note=note
+            plan_id=plan.id,
+            epoch=self.epoch,
+            succeeded=not note,
+            measured=dict(plan.expectation) if not note else {},
+            note=note,
         )
         self.record(outcome)
         self.ended(plan)
@@ -70,7 +74,9 @@ class PlanRunner:
                 verdict = self.recheck(plan)
                 if not verdict.accepted:
                     reason = ", ".join(check.name for check in verdict.refusals)
-                    self.record(Refusal(what="plan", reason=reason, plan_id=plan.id, source=plan.agent))
+                    self.record(
+                        Refusal(what="plan", reason=reason, plan_id=plan.id, source=plan.agent)
+                    )
                     return f"refused before the first step: {reason}"
             answers = await self._step(plan, list(actions))
             bad = [answer for answer in answers if answer.outcome != "done"]
@@ -82,8 +88,12 @@ class PlanRunner:
         now_ns = self.clock.now_ns()
         commands = [
             Command(
-                plan_id=plan.id, epoch=self.epoch, action=action,
-                issued_ns=now_ns, expires_ns=plan.expires_ns, issuer=ISSUER,
+                plan_id=plan.id,
+                epoch=self.epoch,
+                action=action,
+                issued_ns=now_ns,
+                expires_ns=plan.expires_ns,
+                issuer=ISSUER,
             )
             for action in actions
         ]
@@ -92,7 +102,8 @@ class PlanRunner:
         # Off the event path there is time to have the order on the disk before it is on the wire.
         await asyncio.to_thread(self.sync)
         futures = [
-            await self.sender.post(self.cell_path_of[command.action.target], command) for command in commands
+            await self.sender.post(self.cell_path_of[command.action.target], command)
+            for command in commands
         ]
         answers = await asyncio.gather(*futures)
         for answer in answers:

@@ -1,0 +1,189 @@
+"""The processes of a run: a bus, a field and a platform, started in order, watched, and ended in order.
+
+    launcher (this) --+-- supervisor -- nats-server
+                      +-- gridloom field
+                      `-- gridloom platform -- event path
+
+Whatever is killed is started again and goes on from its journal; when the launcher dies, everything ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import structlog
+
+from gridloom.cli.process import Child
+from gridloom.cli.ready import PlatformReady
+from gridloom.cli.summary import RunSummary, platform_summary, summarise
+from gridloom.core.errors import BadInput, Unavailable
+from gridloom.core.units import NS_PER_S
+from gridloom.field import ControlReply, ControlRequest, decode_reply, encode_request
+from gridloom.ioe import subjects
+from gridloom.ioe.bus import NatsBus
+from gridloom.ioe.server import NatsServer
+from gridloom.ioe.signing import Signer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from gridloom.cli.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_READY_WITHIN_S: Final = 180.0
+_SETTLE_S: Final = 2.0
+"""Wall time after the end of the run in which the last commands are answered."""
+
+
+@dataclass(eq=False, kw_only=True)
+class Launch:
+    """One run on the real or the accelerated clock."""
+
+    settings: Settings
+    folder: Path
+    faults: list[tuple[str, float]]
+    random_faults: int = 0
+    readings_per_second: float = 0.0
+    headless: bool = False
+    _children: list[Child] = field(default_factory=list, init=False)
+
+    async def run(self, stop: asyncio.Event, ready: Callable[[str], None]) -> RunSummary | None:
+        """Start everything, play the faults, wait for the end, and return what happened.
+
+        Args:
+            stop: Ends the run early.
+            ready: Called with the control room's address once the platform is ready to act.
+
+        Raises:
+            BadInput: A part ended because of what it was given; its last words are in the message.
+            Unavailable: A part did not come up.
+        """
+        server = NatsServer(store=self.folder / "bus")
+        address = await asyncio.to_thread(server.start)
+        try:
+            self._start_children(server.ready_path)
+            platform = await self._wait_ready(stop)
+            if platform is None:
+                return None
+            ready(platform.url)
+            bus = await NatsBus.connect(address.url, address.credentials, name="launcher")
+            try:
+                await self._play(bus, stop)
+            finally:
+                await bus.close()
+        finally:
+            await asyncio.to_thread(self._stop_children)
+            await asyncio.to_thread(server.stop)
+        return await asyncio.to_thread(summarise, self.folder, platform_summary(self.folder))
+
+    def _start_children(self, bus: Path) -> None:
+        settings, keys = self.settings, self.folder / "keys"
+        keys.mkdir(exist_ok=True, mode=0o700)
+        Signer.from_file(keys / "platform.key")
+        common = ["--grid", settings.grid, "--bus", str(bus), "--seed", str(settings.seed), "--with-parent"]
+        field_flags = [
+            "--start", settings.start, "--clock", settings.clock, "--speed", str(settings.speed),
+            "--data", str(self.folder / "field"), "--public-key", str(keys / "platform.key.pub"),
+            "--mv-share", str(settings.mv_share), "--meter-period-s", str(settings.meter_period_s),
+            "--readings-per-second", str(self.readings_per_second), "--json",
+        ]
+        platform_flags = [
+            "--mode", settings.mode, "--data", str(self.folder), "--key", str(keys / "platform.key"),
+            "--estimate-period-s", str(settings.estimate_period_s), "--host", settings.host,
+            "--port", str(settings.port), "--simulated",
+            *(["--headless"] if self.headless else []),
+            *(["--realtime"] if settings.realtime else []),
+        ]
+        self._children = [
+            Child(name="field", arguments=["field", *common, *field_flags], log_path=self.folder / "field.log"),
+            Child(name="platform", arguments=["platform", *common, *platform_flags], log_path=self.folder / "platform.log"),
+        ]
+        for child in self._children:
+            child.start()
+
+    @property
+    def ready_path(self) -> Path:
+        """The file by which the platform says that it is ready."""
+        return self.folder / "platform-ready.json"
+
+    async def _wait_ready(self, stop: asyncio.Event) -> PlatformReady | None:
+        self.ready_path.unlink(missing_ok=True)
+        deadline = time.monotonic() + _READY_WITHIN_S
+        while not stop.is_set():
+            if self.ready_path.exists():
+                return msgspec.json.decode(self.ready_path.read_bytes(), type=PlatformReady)
+            for child in self._children:
+                if child.exit_code is not None:
+                    message = f"the {child.name} ended before the start:\n{child.last_words()}"
+                    raise BadInput(message)
+            if time.monotonic() > deadline:
+                message = f"the platform is not ready after {_READY_WITHIN_S:.0f} s; see {self.folder / 'platform.log'}"
+                raise Unavailable(message)
+            await asyncio.sleep(0.05)
+        return None
+
+    async def _play(self, bus: NatsBus, stop: asyncio.Event) -> None:
+        """Break lines at their times and return when the run's time is over."""
+        start_ns = (await self._ask(bus, ControlRequest(do="status"))).at_ns
+        end_ns = start_ns + round(self.settings.duration * NS_PER_S) if self.settings.duration else None
+        waiting = sorted(self.faults + self._random(), key=lambda fault: fault[1], reverse=True)
+        while not stop.is_set():
+            for child in self._children:
+                child.watch()
+            now_ns = await self._now_ns(bus, start_ns)
+            while waiting and now_ns >= start_ns + round(waiting[-1][1] * NS_PER_S):
+                line, _ = waiting.pop()
+                reply = await self._ask(bus, ControlRequest(do="inject", target=line))
+                if not reply.ok:
+                    raise BadInput(reply.note)
+            if end_ns is not None and now_ns >= end_ns:
+                await asyncio.sleep(_SETTLE_S)
+                return
+            try:
+                await asyncio.wait_for(stop.wait(), 0.1)
+            except TimeoutError:
+                continue
+
+    async def _now_ns(self, bus: NatsBus, otherwise: int) -> int:
+        if not self.settings.duration and not self.faults and not self.random_faults:
+            return otherwise
+        try:
+            return (await self._ask(bus, ControlRequest(do="status"))).at_ns
+        except Unavailable:
+            return otherwise
+
+    async def _ask(self, bus: NatsBus, request: ControlRequest) -> ControlReply:
+        return decode_reply(await bus.request(subjects.FIELD_CONTROL, encode_request(request), 5.0))
+
+    def _random(self) -> list[tuple[str, float]]:
+        """Return seeded faults on medium-voltage lines, spread over the first 60 % of the run."""
+        if not self.random_faults:
+            return []
+        import numpy as np  # noqa: PLC0415
+
+        from gridloom.grid import load  # noqa: PLC0415
+        from gridloom.orchestrator.restoration import RestorationAgent  # noqa: PLC0415
+
+        grid = load(self.settings.grid)
+        rng = np.random.default_rng(self.settings.seed)
+        lines = RestorationAgent(grid).medium_voltage_lines()
+        if self.random_faults > len(lines):
+            message = f"--faults is {self.random_faults}; the grid has {len(lines)} medium-voltage lines"
+            raise BadInput(message)
+        picked = rng.choice(lines, size=self.random_faults, replace=False)
+        window_s = 0.6 * self.settings.duration if self.settings.duration else 60.0 * self.random_faults
+        times = np.sort(rng.uniform(0.05 * window_s, window_s, self.random_faults))
+        return [(str(grid.lines.id[line]), float(at)) for line, at in zip(picked, times, strict=True)]
+
+    def _stop_children(self) -> None:
+        # The field first: an event that leaves it while the platform ends would look lost.
+        for child in self._children:
+            code = child.stop()
+            log.debug("process_ended", process=child.name, exit_code=code, restarts=child.restarts)
+
