@@ -277,11 +277,15 @@ def _direct_current_ends(
         return []
     words = f"{len(line)} direct-current lines became pairs of generators that no longer follow each other"
     log.add("dcline", "*", "coupling of its ends", words)
-    p_mw = line.floats("p_mw")
-    arriving_mw = (p_mw - line.floats("loss_mw", 0.0)) * (
-        1.0 - line.floats("loss_percent", 0.0) / 100.0
+    sent_mw = np.abs(line.floats("p_mw"))
+    arriving_mw = sent_mw * (1.0 - line.floats("loss_percent", 0.0) / 100.0) - line.floats(
+        "loss_mw", 0.0
     )
-    ends = (("from", -p_mw), ("to", arriving_mw))
+    forward = line.floats("p_mw") > 0.0
+    ends = (
+        ("from", np.where(forward, -sent_mw, arriving_mw)),
+        ("to", np.where(forward, arriving_mw, -sent_mw)),
+    )
     return [
         (
             f"dcline_{end}",

@@ -88,7 +88,7 @@ class Columns:
             at = int(astray[0])
             message = (
                 f"pandapower table {self.name}, row {self.frame.index[at]}: {column} is "
-                f"{self.frame[column].iloc[at]!r}; there is no such {target}"
+                f"{self.frame[column].iloc[at]}; there is no such {target}"
             )
             raise Malformed(message)
         return np.asarray(rows, dtype=np.int64)
