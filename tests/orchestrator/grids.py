@@ -63,3 +63,69 @@ def two_feeders(*, n: int = 3, tie_ka: float = 0.4, load_mw: float = 1.0) -> Gri
         ),
         sources=Sources(id=["grid"], bus=[0], vm_pu=[1.02]),
     )
+
+
+def random_radial(rng: np.random.Generator, *, n_buses: int, n_ties: int) -> Grid:
+    """A random tree of `n_buses` behind two feeder heads or more, with open ties and switches at some line ends.
+
+    Lines that start at the busbar have a breaker there. Elsewhere an end has a remote switch, a hand-operated one
+    or none. An open tie is open at one end or at both.
+    """
+    parents = [-1, *(int(rng.integers(0, k)) if k > 2 else 0 for k in range(1, n_buses))]
+    pairs = [(parents[k], k) for k in range(1, n_buses)]
+    n_tree = len(pairs)
+    for _ in range(n_ties):
+        a, b = rng.choice(n_buses, size=2, replace=False).tolist()
+        pairs.append((a, b))
+    rows: list[tuple[int, int, bool, str, bool]] = []
+    for line, (a, b) in enumerate(pairs):
+        is_tie = line >= n_tree
+        open_ends = ((True, True), (True, False), (False, True))[int(rng.integers(0, 3))]
+        for end, bus in enumerate((a, b)):
+            if is_tie:
+                rows.append(
+                    (bus, line, not open_ends[end], "load_break_switch", bool(rng.random() < 0.9))
+                )
+            elif bus == 0:
+                rows.append((bus, line, True, "breaker", True))
+            elif rng.random() < 0.75:
+                kind = "breaker" if rng.random() < 0.1 else "load_break_switch"
+                rows.append((bus, line, True, kind, bool(rng.random() < 0.85)))
+    flip = rng.random(len(pairs)) < 0.5
+    loads = [k for k in range(1, n_buses) if rng.random() < 0.8]
+    n = len(pairs)
+    return Grid(
+        name="random",
+        buses=Buses(
+            id=[f"b{k}" for k in range(n_buses)],
+            vn_kv=np.full(n_buses, 20.0),
+            v_min_pu=np.full(n_buses, 0.96),
+            v_max_pu=np.full(n_buses, 1.05),
+        ),
+        lines=Lines(
+            id=[f"l{k}" for k in range(n)],
+            from_bus=[pair[int(flip[k])] for k, pair in enumerate(pairs)],
+            to_bus=[pair[1 - int(flip[k])] for k, pair in enumerate(pairs)],
+            r_ohm=rng.uniform(0.05, 0.6, n),
+            x_ohm=rng.uniform(0.05, 0.5, n),
+            b_us=rng.uniform(0, 200, n),
+            rated_ka=rng.uniform(0.12, 0.5, n),
+        ),
+        switches=Switches(
+            id=[f"s{k}" for k in range(len(rows))],
+            bus=[row[0] for row in rows],
+            element_kind=["line"] * len(rows),
+            element=[row[1] for row in rows],
+            closed=[row[2] for row in rows],
+            kind=[row[3] for row in rows],
+            is_remote=[row[4] for row in rows],
+        ),
+        loads=Loads(
+            id=[f"d{k}" for k in loads],
+            bus=loads,
+            p_mw=rng.uniform(0.05, 1.2, len(loads)),
+            q_mvar=rng.uniform(0.0, 0.4, len(loads)),
+            customers=rng.integers(1, 200, len(loads)),
+        ),
+        sources=Sources(id=["grid"], bus=[0], vm_pu=[1.02]),
+    )

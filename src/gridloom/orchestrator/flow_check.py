@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from gridloom.grid.model import Grid
     from gridloom.grid.tables import Flags, Floats, Texts
 
-_WORSE_PU = 1e-6
-_WORSE_PCT = 1e-3
+_WORSE_PU = 1e-4
+_WORSE_PCT = 0.1
+# Below what anybody can measure: a limit that is broken already counts as no more broken within this.
 _KINDS = ("line", "transformer", "branch")
 
 

@@ -1,10 +1,9 @@
 """Which section is faulted, from a relay that has locked out and fault passage indicators.
 
 In a radial feeder the fault lies behind the last indicator that saw fault current and before the next one. Which
-line that is depends on the switch positions alone, so it is worked out beforehand (`zones_of`) and the search at
-the event (`location_kernel.locate`) walks over a handful of integers. Indicators that contradict each other give no
-location:
-then a person, or the slower path, decides.
+line that is depends on the switch positions alone, so it is worked out beforehand (`zones_of`); the search at the
+event (`location_kernel.locate`) walks over a handful of integers. Indicators that contradict each other give no
+location: then a person, or the slower path, decides.
 """
 
 from __future__ import annotations
