@@ -49,6 +49,8 @@ class RecordedView:
         self.levels = (AutonomyLevel(agent="restoration", cell="root", level=Autonomy.ACT),)
         self.wishes: list[tuple[str, ...]] = []
         self.faulted: set[str] = set()
+        self.gate: asyncio.Semaphore | None = None
+        """Where there is one, each step of the story waits for a release."""
         self._watchers: list[Callable[[Topic], None]] = []
         self._live = self._estimate()
 
@@ -222,7 +224,10 @@ class RecordedView:
         self._tell(story, "restored", "Supply restored through the tie", 1490.0)
 
     async def _wait(self) -> None:
-        await asyncio.sleep(self._pause_s)
+        if self.gate is None:
+            await asyncio.sleep(self._pause_s)
+        else:
+            await self.gate.acquire()
 
     def _tell(self, story: FaultStory, name: str, text: str, took_ms: float) -> FaultStory:
         at_ns = START_NS + round(took_ms * NS_PER_MS)

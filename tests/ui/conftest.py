@@ -73,8 +73,8 @@ async def page(browser: Browser, address: str) -> AsyncIterator[Page]:
     await page.goto(address)
     await page.wait_for_selector(".schematic[data-frames]")
     yield page
-    # A lost connection is told by the browser itself; anything else is a mistake of the page.
-    assert [error for error in errors if "ERR_CONNECTION_REFUSED" not in error] == []
+    # A refused request is told by the browser itself; anything else is a mistake of the page.
+    assert [error for error in errors if "Failed to load resource" not in error] == []
 
 
 @pytest.fixture

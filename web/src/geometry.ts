@@ -13,9 +13,9 @@ export class Geometry {
   readonly width: number;
   readonly height: number;
 
-  constructor(picture: Picture, aspect: number) {
+  constructor(picture: Picture, aspect: number, shortest = 0) {
     this.height = 2 * MARGIN + (picture.height - 1) * ROW;
-    const wanted = (this.height * aspect - 2 * MARGIN) / Math.max(1, picture.width - 1);
+    const wanted = (Math.max(this.height, shortest) * aspect - 2 * MARGIN) / Math.max(1, picture.width - 1);
     this.column = Math.round(Math.min(WIDEST, Math.max(NARROWEST, wanted)));
     this.width = 2 * MARGIN + (picture.width - 1) * this.column;
   }

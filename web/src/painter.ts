@@ -24,6 +24,9 @@ export interface Callout {
 const MOST_CALLOUTS = 40;
 const GLYPH_HEIGHT = 14;
 
+/** Next to a line, so that its alarm's mark and its switches stay in sight. */
+const below = ([x, y]: Point): Point => [x, y + 16];
+
 export class Painter {
   private readonly shown = new Map<Element, string>();
 
@@ -66,7 +69,7 @@ export class Painter {
         mark?.setAttribute("data-normal", String((positions[at] === 1) === each.is_closed));
       });
     }
-    if (band === "bad") callouts.push({ key: `l${link.id}`, text: `${loadingOf(code)} %`, at: this.geometry.middle(link) });
+    if (band === "bad") callouts.push({ key: `l${link.id}`, text: `${loadingOf(code)} %`, at: below(this.geometry.middle(link)) });
   }
 
   private isSpare(link: Link): boolean {
