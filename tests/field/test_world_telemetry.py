@@ -141,7 +141,7 @@ def test_an_event_is_repeated_until_its_receipt_comes(build) -> None:
 
     world = build(faults=FAULT)
     sent = [one for one in run_for(world, 4) if one.subject.startswith("event.")]
-    assert world.events.waiting == world.events.sent == 6
+    assert world.events.waiting == world.events.sent == 8
     for one in sent:
         key = decode(one.payload).key
         world.receive(one.subject.replace("event", "receipt"), encode_receipt(key), world.now_ns)

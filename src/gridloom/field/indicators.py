@@ -41,12 +41,14 @@ class Indicators:
         self.flag |= saw
         return self.rows[saw]
 
-    def follow(self, topology: Topology, now_ns: int) -> None:
-        """Note where voltage came or went."""
+    def follow(self, topology: Topology, now_ns: int) -> Rows:
+        """Note where voltage came or went; return the rows of the instruments that lost it."""
         live = topology.is_energised[self._bus] & topology.line_closed[self._line, self._side]
         came = live & (self._live_since_ns == _DEAD)
         self._live_since_ns[came] = now_ns
+        went = ~live & (self._live_since_ns != _DEAD)
         self._live_since_ns[~live] = _DEAD
+        return self.rows[went]
 
     def reset(self, now_ns: int) -> Rows:
         """Take back the flags where voltage has stayed long enough; return the rows of those instruments."""

@@ -184,7 +184,7 @@ class Plant:
         topology = self.electrics.topology
         if self.supply.update(topology.is_energised, now_ns):
             self._agenda.add(now_ns + HOLD_NS, self.supply.confirm)
-        self.indicators.follow(topology, now_ns)
+        self._report_indicators(self.indicators.follow(topology, now_ns), now_ns)
         reset_ns = now_ns + ns_from_s(self._settings.indicator_reset_s)
         self._agenda.add(reset_ns, self._reset_indicators)
         self._solve_soon(now_ns)
@@ -228,6 +228,17 @@ class Plant:
         rows = self.indicators.latch(line_ka)
         if not len(rows):
             return
+        self._report_indicators(rows, now_ns)
+        reset_ns = now_ns + ns_from_s(self._settings.indicator_reset_s)
+        self._agenda.add(reset_ns, self._reset_indicators)
+
+    def _report_indicators(self, rows: Rows, now_ns: int) -> None:
+        """Have the gateways of `rows` report all their flags: at a latch, and when their voltage goes.
+
+        So an indicator that saw nothing says so too, and nobody has to wait for its silence.
+        """
+        if not len(rows):
+            return
         delay_ns = round(self._rng.uniform(*self._settings.indicator_report_ms) * NS_PER_MS)
 
         def report(at_ns: int) -> None:
@@ -235,8 +246,6 @@ class Plant:
                 self._announcer.indicators(rows, at_ns, is_event=True)
 
         self._agenda.add(now_ns + delay_ns, report)
-        reset_ns = now_ns + ns_from_s(self._settings.indicator_reset_s)
-        self._agenda.add(reset_ns, self._reset_indicators)
 
     def _reset_indicators(self, now_ns: int) -> None:
         rows = self.indicators.reset(now_ns)
