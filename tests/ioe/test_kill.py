@@ -42,7 +42,7 @@ async def test_events_arrive_exactly_once_and_are_on_record(mortal: NatsServer) 
     sender = EventSender(near, clock, POLICY)
     await receiver.start()
     await sender.start()
-    await far.flush()
+    await far.flush(20)
 
     async def send() -> None:
         for sequence in range(N_EVENTS):
@@ -88,7 +88,7 @@ async def test_orders_are_carried_out_exactly_once(mortal: NatsServer) -> None:
     sender = CommandSender(near, clock, signer, POLICY)
     await receiver.start("a.b")
     await sender.start()
-    await far.flush()
+    await far.flush(20)
 
     async def order(number: int) -> str:
         await asyncio.sleep(number * 0.015)

@@ -114,7 +114,7 @@ async def test_a_real_mqtt_client_reaches_the_telemetry_lane(
     await bus.subscribe(
         "telemetry.area.>", lambda message: frames.append((message.subject, decode(message.data)))
     )
-    await bus.flush()
+    await bus.flush(20)
     device = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="pv-1", protocol=paho.MQTTv311)
     device.username_pw_set(address.user, address.password)
     where = urlsplit(address.mqtt_url)

@@ -18,7 +18,7 @@ from .conftest import until
 async def test_a_message_arrives_with_its_headers(bus: NatsBus) -> None:
     seen: list[Message] = []
     await bus.subscribe("telemetry.headers", seen.append)
-    await bus.flush()
+    await bus.flush(20)
     await bus.publish("telemetry.headers", b"x", headers={"Kind": "y"})
     await until(lambda: bool(seen))
     assert (seen[0].subject, seen[0].data, seen[0].headers["Kind"]) == (
@@ -35,7 +35,7 @@ async def test_a_request_is_answered_or_unavailable(bus: NatsBus) -> None:
     subscription = await bus.subscribe("platform.ask", serve)
     assert await bus.request("platform.ask", b"", 5.0) == b"answer"
     await subscription.unsubscribe()
-    await bus.flush()
+    await bus.flush(20)
     with pytest.raises(Unavailable, match="nobody answers"):
         await bus.request("platform.ask", b"", 5.0)
     await bus.subscribe("platform.silent", lambda _: None)
@@ -78,7 +78,7 @@ async def test_a_handler_that_raises_is_counted_and_the_record_delivers_again(bu
     await until(lambda: len(tries) == 2)
     assert bus.handler_errors == 1
     await bus.subscribe("telemetry.raises", fails)
-    await bus.flush()
+    await bus.flush(20)
     await bus.publish("telemetry.raises", b"x")
     await until(lambda: bus.handler_errors == 2)
 

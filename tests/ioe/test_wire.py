@@ -1,10 +1,13 @@
 """The small client talks to the real server, and comes back when the server does."""
 
+import asyncio
+import contextlib
 import os
 import signal
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -15,6 +18,17 @@ from gridloom.ioe.wire import WireClient
 
 from .conftest import until
 
+type Connect = Callable[[ServerAddress], WireClient]
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Return a way to connect whose clients are closed after the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda address: stack.enter_context(
+            WireClient.connect(address.url, address.credentials)
+        )
+
 
 def collect(client: WireClient, seen: list[object], count: int, timeout_s: float = 20.0) -> None:
     deadline = time.monotonic() + timeout_s
@@ -23,8 +37,10 @@ def collect(client: WireClient, seen: list[object], count: int, timeout_s: float
     assert len(seen) >= count
 
 
-def test_what_is_published_arrives_whatever_its_size(address: ServerAddress) -> None:
-    client = WireClient.connect(address.url, address.credentials)
+def test_what_is_published_arrives_whatever_its_size(
+    connect: Connect, address: ServerAddress
+) -> None:
+    client = connect(address)
     seen: list[tuple[str, bytes]] = []
     client.subscribe("event.>", lambda subject, data: seen.append((subject, bytes(data))))
     sizes = [0, 1, 100, 4096, 100_000, 1_500_000]
@@ -34,26 +50,24 @@ def test_what_is_published_arrives_whatever_its_size(address: ServerAddress) -> 
     collect(client, seen, len(sizes) + 1)
     assert [len(data) for _, data in seen[:-1]] == sizes
     assert seen[-1] == ("event.b", b"view")
-    client.close()
 
 
 async def test_it_understands_the_other_client_and_its_headers(
-    address: ServerAddress, bus: NatsBus
+    connect: Connect, address: ServerAddress, bus: NatsBus
 ) -> None:
-    client = WireClient.connect(address.url, address.credentials)
+    client = connect(address)
     seen: list[tuple[str, bytes]] = []
     client.subscribe("telemetry.>", lambda subject, data: seen.append((subject, bytes(data))))
-    client.flush()
+    client.flush(20)
     await bus.publish("telemetry.a", b"with header", headers={"Nats-Msg-Id": "7"})
-    await bus.flush()
-    collect(client, seen, 1)
+    await bus.flush(20)
+    await asyncio.to_thread(collect, client, seen, 1)
     back: list[Message] = []
     await bus.subscribe("ack.x", back.append)
-    await bus.flush()
+    await bus.flush(20)
     client.publish("ack.x", b"answer", message_id="id-1")
     await until(lambda: bool(back))
     assert (back[0].data, back[0].headers["Nats-Msg-Id"]) == (b"answer", "id-1")
-    client.close()
 
 
 def test_wrong_credentials_are_refused_by_name(address: ServerAddress) -> None:
@@ -73,23 +87,25 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("subject", ["", "a b", "a\r\nPING", "a\tb", "\u00e4"])
-def test_a_subject_cannot_smuggle_a_line(address: ServerAddress, subject: str) -> None:
-    client = WireClient.connect(address.url, address.credentials)
+def test_a_subject_cannot_smuggle_a_line(
+    connect: Connect, address: ServerAddress, subject: str
+) -> None:
+    client = connect(address)
     with pytest.raises(BadInput):
         client.publish(subject, b"")
     with pytest.raises(BadInput):
         client.publish("a", b"", message_id="x\r\ny")
-    client.close()
 
 
 def test_it_comes_back_with_its_subscriptions_when_the_server_is_killed(
+    connect: Connect,
     mortal: NatsServer,
 ) -> None:
     address = mortal.address
-    client = WireClient.connect(address.url, address.credentials)
+    client = connect(address)
     seen: list[bytes] = []
     client.subscribe("event.>", lambda _, data: seen.append(bytes(data)))
-    client.flush()
+    client.flush(20)
     os.kill(address.pid, signal.SIGKILL)
     deadline = time.monotonic() + 20
     while not client.reconnects and time.monotonic() < deadline:
@@ -97,12 +113,11 @@ def test_it_comes_back_with_its_subscriptions_when_the_server_is_killed(
     client.publish("event.a", b"after")
     collect(client, seen, 1)
     assert seen == [b"after"]
-    client.close()
 
 
-def test_publishing_on_a_broken_link_says_so(mortal: NatsServer) -> None:
-    client = WireClient.connect(mortal.address.url, mortal.address.credentials)
-    client.flush()
+def test_publishing_on_a_broken_link_says_so(connect: Connect, mortal: NatsServer) -> None:
+    client = connect(mortal.address)
+    client.flush(20)
     mortal.stop()
 
     def publish_until_noticed() -> None:
@@ -116,8 +131,10 @@ def test_publishing_on_a_broken_link_says_so(mortal: NatsServer) -> None:
     assert client.poll(0.01) == 0
 
 
-def test_a_handler_that_refuses_content_does_not_stop_the_rest(address: ServerAddress) -> None:
-    client = WireClient.connect(address.url, address.credentials)
+def test_a_handler_that_refuses_content_does_not_stop_the_rest(
+    connect: Connect, address: ServerAddress
+) -> None:
+    client = connect(address)
     seen: list[bytes] = []
 
     def picky(_: str, data: memoryview) -> None:
@@ -130,11 +147,12 @@ def test_a_handler_that_refuses_content_does_not_stop_the_rest(address: ServerAd
     client.publish("event.picky", b"good")
     collect(client, seen, 1)
     assert (seen, client.handler_errors) == ([b"good"], 1)
-    client.close()
 
 
 @pytest.mark.parametrize("hostile", [b"\xff\xfe\r\n", b"MSG a 1 zzz\r\n", b"X" * 70_000, b""])
-def test_a_server_that_talks_rubbish_is_left_with_a_clear_error(hostile: bytes) -> None:
+def test_a_server_that_talks_rubbish_is_left_with_a_clear_error(
+    connect: Connect, hostile: bytes
+) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
 
@@ -148,7 +166,7 @@ def test_a_server_that_talks_rubbish_is_left_with_a_clear_error(hostile: bytes) 
 
     thread = threading.Thread(target=serve)
     thread.start()
-    client = WireClient.connect(f"nats://127.0.0.1:{port}")
+    client = connect(ServerAddress(url=f"nats://127.0.0.1:{port}", user="", password=""))
     deadline = time.monotonic() + 10
     while client.is_connected and time.monotonic() < deadline:
         client.poll(0.05)

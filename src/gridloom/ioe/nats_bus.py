@@ -229,7 +229,7 @@ class NatsBus:
             await asyncio.wait_for(self._is_recorded.wait(), timeout_s)
         return self._is_recorded.is_set()
 
-    async def flush(self, timeout_s: float = 2.0) -> None:
+    async def flush(self, timeout_s: float = 5.0) -> None:
         """Wait until the server has taken all that was published.
 
         Raises:

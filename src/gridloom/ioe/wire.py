@@ -22,6 +22,8 @@ from gridloom.core.errors import BadInput, GridloomError, Refused, Unavailable
 from gridloom.ioe.wire_protocol import MESSAGE_ID, ProtocolBroken, Reader, WireHandler
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from gridloom.ioe.credentials import Credentials
 
 log = logging.getLogger(__name__)
@@ -162,7 +164,7 @@ class WireClient:
             self._broke(error)
             return 0
 
-    def flush(self, timeout_s: float = 2.0) -> None:
+    def flush(self, timeout_s: float = 5.0) -> None:
         """Return once the server has taken all that was sent, handling what arrives meanwhile.
 
         Raises:
@@ -184,6 +186,17 @@ class WireClient:
         """Disconnect for good."""
         self._close()
         self._handlers.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def _receive(self) -> int:
         assert self._socket is not None  # noqa: S101 - the caller looked
