@@ -71,8 +71,7 @@ def fault_currents(
     vn_kv = np.append(
         network.vn_kv, network.grid.buses.vn_kv[network.grid.lines.from_bus[place.line]]
     )
-    keep = np.minimum(vn_kv[edges.near], vn_kv[edges.far]) >= _LEVEL_SHARE * vn_kv[fault_node]
-    edges = edges.take(keep)
+    edges = _that_matter(edges, vn_kv, fault_node)
     part = _component(edges, fault_node, len(vn_kv))
     fed = part[network.source_node]
     if not fed.any():
@@ -90,6 +89,17 @@ def fault_currents(
         trips=_trips(edges, side_ka, fault_node, pickup_ka, failed),
         fuses=_fuses(network, edges, i_pu, v_pu) if vn_kv[fault_node] <= MAX_LV_KV else (),
     )
+
+
+def _that_matter(edges: Edges, vn_kv: Floats, fault_node: int) -> Edges:
+    """Leave out what feeds nothing back: grids of lower voltage, and low-voltage grids next door."""
+    lower_kv = np.minimum(vn_kv[edges.near], vn_kv[edges.far])
+    edges = edges.take(lower_kv >= _LEVEL_SHARE * vn_kv[fault_node])
+    if vn_kv[fault_node] > MAX_LV_KV:
+        return edges
+    is_lv = np.maximum(vn_kv[edges.near], vn_kv[edges.far]) <= MAX_LV_KV
+    own = _component(edges.take(is_lv), fault_node, len(vn_kv))
+    return edges.take(~is_lv | own[edges.near])
 
 
 def _with_fault(network: FaultNetwork, place: FaultPlace) -> tuple[Edges, int]:
