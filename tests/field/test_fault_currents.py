@@ -192,3 +192,18 @@ def test_a_three_winding_transformer_feeds_through_its_star(district: Grid) -> N
     assert currents is not None
     z = 0.12 / 25.0 * 1j + (0.1 + 1j) / np.sqrt(1.01) / 2000.0 + 1e-3 * (0.3 + 0.25j) / 400.0
     assert currents.total_ka == pytest.approx(1.0 / abs(z) / np.sqrt(3.0) / 20.0, rel=1e-3)
+
+
+@pytest.mark.parametrize("closed", [(), ("T@a3",)], ids=["radial", "ring"])
+@pytest.mark.parametrize("line", ["A1", "A3", "B2"])
+def test_currents_agree_with_power_grid_model(district: Grid, line, closed) -> None:
+    from gridloom.physics.short_circuit import short_circuit
+
+    grid = district.with_switches(closed=closed)
+    peer = short_circuit(grid, line=line, share=0.3, case="min")  # its voltage factor is 1 here
+    currents = fault(grid, line, fraction=0.3, closed=closed)
+    assert currents is not None
+    high = grid.buses.vn_kv[grid.lines.from_bus] > 1.0
+    assert currents.total_ka == pytest.approx(peer.fault_ka, rel=1e-3)
+    np.testing.assert_allclose(currents.line_ka[high, 0], peer.line_from_ka[high], atol=5e-3)
+    np.testing.assert_allclose(currents.line_ka[high, 1], peer.line_to_ka[high], atol=5e-3)

@@ -27,7 +27,7 @@ _KINDS = {
     "branch": BRANCH,
 }
 _BREAKER_PU = 1e-7j
-_SOURCE_MVA = 1000.0
+_SOURCE_MVA = 10_000.0
 """Short-circuit power of a source whose own is not known [MVA]."""
 MAX_LV_KV = 1.0
 """Up to this rated voltage a grid counts as low voltage [kV]."""
