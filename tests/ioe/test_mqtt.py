@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from gridloom.core.clock import RealClock
 from gridloom.core.errors import BadInput
 from gridloom.core.units import NS_PER_S
+from gridloom.grid.instruments import Instruments
 from gridloom.ioe import subjects
 from gridloom.ioe.bus import InProcessBus, NatsBus
 from gridloom.ioe.frames import Frame, FrameKind, decode
-from gridloom.ioe.mqtt import Device, DeviceReadings, MqttDoor
+from gridloom.ioe.mqtt import Device, DeviceReadings, MqttDoor, devices_of
 from gridloom.ioe.server import ServerAddress
 
 from .conftest import until
@@ -97,6 +98,20 @@ def test_a_batch_that_is_full_becomes_a_frame_of_its_own(monkeypatch: pytest.Mon
     for _ in range(5):
         readings.take("devices.area.car", say(), NOW)
     assert [frame.index.size for _, frame in readings.frames()] == [2, 2, 1]
+
+
+def test_every_meter_is_a_device_and_nothing_else() -> None:
+    instruments = Instruments(
+        id=["line", "meter 1", "meter 2"],
+        kind=["branch", "meter", "meter"],
+        element_kind=["line", "load", "load"],
+        element=[0, 0, 1],
+        cell=[0, 1, 2],
+    )
+    assert devices_of(instruments, ["root", "root.a", "root.b"].__getitem__) == {
+        "meter 1": Device(1, "root.a"),
+        "meter 2": Device(2, "root.b"),
+    }
 
 
 def test_a_period_that_is_none_is_refused() -> None:

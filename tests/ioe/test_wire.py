@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -68,6 +69,25 @@ async def test_it_understands_the_other_client_and_its_headers(
     client.publish("ack.x", b"answer", message_id="id-1")
     await until(lambda: bool(back))
     assert (back[0].data, back[0].headers["Nats-Msg-Id"]) == (b"answer", "id-1")
+
+
+def test_a_large_message_costs_no_memory_of_its_own(
+    connect: Connect, address: ServerAddress
+) -> None:
+    client, sizes = connect(address), []
+    client.subscribe("event.large", lambda _, data: sizes.append(len(data)))
+    payload = memoryview(bytes(1_300_000))
+    client.publish("event.large", payload)
+    collect(client, sizes, 1)
+    tracemalloc.start()
+    try:
+        client.publish("event.large", payload)
+        collect(client, sizes, 2)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sizes == [len(payload)] * 2
+    assert peak_bytes < 50_000
 
 
 def test_wrong_credentials_are_refused_by_name(address: ServerAddress) -> None:

@@ -30,9 +30,10 @@ from gridloom.ioe.pacing import Pacer, pace_ns
 from gridloom.ioe.retry import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gridloom.core.clock import Clock
+    from gridloom.grid.instruments import Instruments
     from gridloom.ioe.message import Bus, Message, Subscription
 
 log = structlog.get_logger(__name__)
@@ -62,6 +63,19 @@ class Device:
     row: int
     """Row in the table of instruments."""
     cell_path: str
+
+
+def devices_of(instruments: Instruments, cell_path: Callable[[int], str]) -> dict[str, Device]:
+    """Return all meters as devices that may speak, by id.
+
+    Args:
+        instruments: The birth's table of instruments.
+        cell_path: Returns the path of the cell in a row, as `Grid.cell_path` does.
+    """
+    rows = np.flatnonzero(instruments.kind == "meter").tolist()
+    return {
+        str(instruments.id[row]): Device(row, cell_path(int(instruments.cell[row]))) for row in rows
+    }
 
 
 @dataclass(slots=True)

@@ -140,9 +140,10 @@ class WireClient:
         start, end = len(line), len(line) + len(data)
         if end + len(_CRLF) > len(self._out):
             raise BadInput(f"a message of {len(data)} bytes exceeds {len(self._out)} bytes")
-        self._out[:start] = line
-        self._out[start:end] = data
-        self._out[end : end + 2] = _CRLF
+        # Through the view: a slice of the bytearray itself would first make a copy of what it is given.
+        self._out_view[:start] = line
+        self._out_view[start:end] = data
+        self._out_view[end : end + 2] = _CRLF
         self._send(self._out_view[: end + 2])
 
     def poll(self, timeout_s: float) -> int:
