@@ -36,7 +36,7 @@ def _own_cache(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     if "unknown_code" not in request.node.name:
-        monkeypatch.setattr(importer, "simbench_net", lambda code: net)
+        monkeypatch.setattr(importer, "simbench_net", lambda _: net)
 
 
 def test_the_second_time_comes_from_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,6 +74,12 @@ def transformers_of(net: Any, index: pd.Index[Any], log: LossLog) -> Transformer
         for row in np.flatnonzero(ratio != 0.5).tolist():
             words = f"{ratio[row]:.2f} of the leakage {side} lay on the high side; here it is not divided"
             log.add("trafo", ids[row], f"leakage {side}", words)
+    if ((trafo.floats("i0_percent", 0.0) > 0.0) | (trafo.floats("pfe_kw", 0.0) > 0.0)).any():
+        words = (
+            "pandapower splits the impedance around the magnetising branch (T), here the magnetising branch is "
+            "split around the impedance (pi), as in power-grid-model; voltages differ by some 1e-6 pu"
+        )
+        log.add("trafo", "*", "equivalent circuit", words)
     for column in ("vk0_percent", "mag0_percent"):
         if trafo.has(column) and np.isfinite(trafo.floats(column)).any():
             log.add(
