@@ -21,7 +21,7 @@ from gridloom.core.clock import FollowedClock
 from gridloom.core.errors import BadInput, GridloomError, Malformed, Refused
 from gridloom.core.plans import Autonomy
 from gridloom.ioe import subjects
-from gridloom.ioe.commands import decode_ack
+from gridloom.ioe.commands import decode_ack, settled
 from gridloom.ioe.events import EventInbox
 from gridloom.ioe.frames import FrameKind, decode
 from gridloom.ioe.lanes import CommandSender
@@ -182,8 +182,9 @@ class Runtime:
         except Malformed as error:
             log.warning("ack_malformed", subject=message.subject, error=str(error))
             return
-        if answer.outcome != "accepted" and answer.key.partition("/")[0] not in self._running:
-            self.platform.record(Acknowledged(acknowledgement=answer))
+        final = settled(answer)
+        if final is not None and answer.key.partition("/")[0] not in self._running:
+            self.platform.record(Acknowledged(acknowledgement=final))
 
     def _on_speed(self, message: Message) -> None:
         try:
