@@ -112,6 +112,9 @@ class RecordedView:
     async def repair(self, line_id: str) -> None:
         self.wishes.append(("repair", line_id))
         self.faulted.discard(line_id)
+        self.alarm_list = ()
+        if self.stories and self.stories[0].line == line_id:
+            self._tell(self.stories[0], "repaired", f"{line_id} repaired", 60_000.0)
 
     async def lock(self, lock: Lock, *, locked: bool) -> None:
         self._grid.switches.row(lock.switch)

@@ -19,9 +19,12 @@ export interface Callout {
   key: string;
   text: string;
   at: Point;
+  /** How far outside its limit, as a share of it. */
+  excess: number;
 }
 
-const MOST_CALLOUTS = 40;
+/** More would hide the picture; the others still carry their colour and shape. */
+const MOST_CALLOUTS = 12;
 const GLYPH_HEIGHT = 14;
 
 /** Next to a line, so that its alarm's mark and its switches stay in sight. */
@@ -48,7 +51,7 @@ export class Painter {
       const element = this.stations[at];
       if (element) this.paintStation(station, element, frame, callouts);
     });
-    return callouts.slice(0, MOST_CALLOUTS);
+    return callouts.sort((a, b) => b.excess - a.excess).slice(0, MOST_CALLOUTS);
   }
 
   private paintLink(link: Link, element: SVGElement, frame: Frame, callouts: Callout[]): void {
@@ -69,7 +72,7 @@ export class Painter {
         mark?.setAttribute("data-normal", String((positions[at] === 1) === each.is_closed));
       });
     }
-    if (band === "bad") callouts.push({ key: `l${link.id}`, text: `${loadingOf(code)} %`, at: below(this.geometry.middle(link)) });
+    if (band === "bad") callouts.push({ key: `l${link.id}`, text: `${loadingOf(code)} %`, at: below(this.geometry.middle(link)), excess: code / 100 - 1 });
   }
 
   private isSpare(link: Link): boolean {
@@ -98,7 +101,10 @@ export class Painter {
     if (!isOwn && element.getAttribute("data-voltage") !== "bad") return;
     const value = voltageOf(isOwn ? own : low);
     if (value === null) return;
-    callouts.push({ key: `s${station.id}`, text: `${value.toFixed(3)} pu`, at: [this.geometry.x(station.x), this.geometry.y(station.y) + 34] });
+    const limits = isOwn ? station : (this.picture.areas[station.area] ?? station);
+    const excess = Math.max(limits.v_min_pu - value, value - limits.v_max_pu);
+    const at: Point = [this.geometry.x(station.x), this.geometry.y(station.y) + 19];
+    callouts.push({ key: `s${station.id}`, text: `${value.toFixed(3)} pu`, at, excess });
   }
 
   private glyph(element: SVGElement, voltage: number, loading: number, limits: { v_min_pu: number; v_max_pu: number }): void {

@@ -34,6 +34,18 @@ export class Room {
 
   readonly picture = $derived(this.area ?? this.district);
 
+  /** Ids of the lines with a fault that was located and not repaired yet. */
+  readonly broken = $derived.by(() => {
+    const found = new Set<string>();
+    // Oldest first, so that the newest story about a line decides.
+    for (const story of this.faults.toReversed()) {
+      if (!story.line) continue;
+      if (story.milestones.some((step) => step.name === "repaired")) found.delete(story.line);
+      else found.add(story.line);
+    }
+    return found;
+  });
+
   /** Why the data on the page cannot be trusted at the moment; empty when they can. */
   readonly stale = $derived.by(() => {
     if (this.link.state === "lost") {

@@ -97,6 +97,7 @@ export interface AlarmGroup {
   element_kind: string;
   text: string;
   is_active: boolean;
+  total: number | null;
   count: number;
   since_ns: number;
   alarms: Alarm[];

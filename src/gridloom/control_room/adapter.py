@@ -51,7 +51,9 @@ class _FieldAnswer(msgspec.Struct, frozen=True):
 class RuntimeView:
     """What the control room sees of a running platform."""
 
-    def __init__(self, runtime: Runtime, bus: Bus, *, is_simulated: bool, operator: str = "operator") -> None:
+    def __init__(
+        self, runtime: Runtime, bus: Bus, *, is_simulated: bool, operator: str = "operator"
+    ) -> None:
         """Look at `runtime`.
 
         Args:
@@ -89,11 +91,19 @@ class RuntimeView:
         energised = topology.is_energised
         sides = (
             (grid.lines, topology.line_closed, (grid.lines.from_bus, grid.lines.to_bus)),
-            (grid.transformers, topology.transformer_closed, (grid.transformers.hv_bus, grid.transformers.lv_bus)),
+            (
+                grid.transformers,
+                topology.transformer_closed,
+                (grid.transformers.hv_bus, grid.transformers.lv_bus),
+            ),
             (
                 grid.transformers3w,
                 topology.transformer3w_closed,
-                (grid.transformers3w.hv_bus, grid.transformers3w.mv_bus, grid.transformers3w.lv_bus),
+                (
+                    grid.transformers3w.hv_bus,
+                    grid.transformers3w.mv_bus,
+                    grid.transformers3w.lv_bus,
+                ),
             ),
             (grid.branches, topology.branch_closed, (grid.branches.from_bus, grid.branches.to_bus)),
         )
@@ -140,7 +150,8 @@ class RuntimeView:
     def alarms(self) -> tuple[Alarm, ...]:
         """Return the alarms in force and those gone but not yet old."""
         return tuple(
-            msgspec.convert(alarm, Alarm, from_attributes=True) for alarm in self._platform.alarms.all()
+            msgspec.convert(alarm, Alarm, from_attributes=True)
+            for alarm in self._platform.alarms.all()
         )
 
     def plans(self, limit: int) -> tuple[PlanCard, ...]:
@@ -157,16 +168,23 @@ class RuntimeView:
 
     def locks(self) -> tuple[Lock, ...]:
         """Return the locks in force."""
-        return tuple(msgspec.convert(lock, Lock, from_attributes=True) for lock in self._platform.locks.all())
+        return tuple(
+            msgspec.convert(lock, Lock, from_attributes=True) for lock in self._platform.locks.all()
+        )
 
     def autonomy(self) -> tuple[AutonomyLevel, ...]:
         """Return the level of each agent; the root cell stands for all cells below it."""
         platform = self._platform
         root = str(platform.grid.cells.id[0])
-        levels = {(platform.restoration.name, root): platform.autonomy.level(platform.restoration.name, root)}
+        levels = {
+            (platform.restoration.name, root): platform.autonomy.level(
+                platform.restoration.name, root
+            )
+        }
         levels |= platform.autonomy.all()
         return tuple(
-            AutonomyLevel(agent=agent, cell=cell, level=level) for (agent, cell), level in levels.items()
+            AutonomyLevel(agent=agent, cell=cell, level=level)
+            for (agent, cell), level in levels.items()
         )
 
     def watch(self, changed: Callable[[Topic], None]) -> Callable[[], None]:
@@ -184,10 +202,14 @@ class RuntimeView:
         self.grid.lines.row(line_id)
         await self._ask_field("repair", line_id)
         self._runtime.repaired(line_id)
+        self.desk.repaired(line_id, self._platform.clock.now_ns())
+        self._changed(Topic.FAULTS)
 
     async def _ask_field(self, wish: Literal["inject", "repair"], line_id: str) -> None:
         if not self._is_simulated:
-            message = "this platform runs a real grid: nothing can be broken or repaired from the page"
+            message = (
+                "this platform runs a real grid: nothing can be broken or repaired from the page"
+            )
             raise Refused(message)
         request = msgspec.json.encode(_FieldWish(wish, line_id))
         raw = await self._bus.request(subjects.FIELD_CONTROL, request, timeout_s=5.0)
@@ -202,7 +224,9 @@ class RuntimeView:
     async def lock(self, lock: Lock, *, locked: bool) -> None:
         """Set a lock, or lift it."""
         self._platform.set_lock(
-            SwitchLock(switch=lock.switch, owner=lock.owner, reason=lock.reason, since_ns=lock.since_ns),
+            SwitchLock(
+                switch=lock.switch, owner=lock.owner, reason=lock.reason, since_ns=lock.since_ns
+            ),
             locked=locked,
         )
         self._runtime.locks_changed()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from gridloom.control_room.view import CommandTrace, FaultStory, Milestone, PlanCard, PlanState
+from gridloom.control_room.words import quantity_words
 from gridloom.core.errors import UnknownId
 from gridloom.core.plans import Autonomy
 from gridloom.store.records import (
@@ -84,13 +85,12 @@ class Desk:
         """Return the latest faults, newest first."""
         return tuple(reversed(self._stories.values()))[:limit]
 
-    def add_milestone(self, fault: str, milestone: Milestone) -> None:
-        """Add a step that the journal does not carry (what the page itself asked for) to a story."""
-        story = self._stories.get(fault)
-        if story is not None:
-            self._stories[fault] = msgspec.structs.replace(
-                story, milestones=(*story.milestones, milestone)
-            )
+    def repaired(self, line: str, at_ns: int) -> None:
+        """Add to the newest story about `line` that the line was repaired."""
+        for story in reversed(self._stories.values()):
+            if story.line == line and all(step.name != "repaired" for step in story.milestones):
+                self._extend(story, "repaired", f"{line} repaired", at_ns)
+                return
 
     def _prepare(self, record: PreparedPlan, _: int) -> None:
         old = [key for key, card in self._prepared.items() if card.trigger == record.plan.trigger]
@@ -132,16 +132,16 @@ class Desk:
 
     def _acknowledge(self, record: Acknowledged, _: int) -> None:
         answer = record.acknowledgement
-        plan_id, _, rest = answer.key.partition("/")
-        card = self._cards.get(plan_id)
+        card = self._cards.get(answer.key.partition("/")[0])
         if card is None:
             return
-        _, step, target = rest.split("/", 2)
+        # A key reads plan/epoch/step/target; the target is the user's own id and may hold anything.
+        step_and_target = answer.key.split("/", 2)[-1]
         traces = tuple(
             msgspec.structs.replace(
                 trace, outcome=answer.outcome, answered_ns=answer.at_ns, note=answer.note
             )
-            if trace.action.target == target and trace.action.step == int(step)
+            if f"{trace.action.step}/{trace.action.target}" == step_and_target
             else trace
             for trace in card.commands
         )
@@ -151,8 +151,7 @@ class Desk:
         card = self._cards.get(record.plan_id)
         if card is not None:
             state = PlanState.DONE if record.succeeded else PlanState.FAILED
-            figures = ", ".join(f"{name} {value:g}" for name, value in record.measured.items())
-            outcome = "; ".join(part for part in (record.note, figures) if part)
+            outcome = _outcome_words(record, card)
             self._keep_card(msgspec.structs.replace(card, state=state, outcome=outcome))
         story = self._story_of_plan(record.plan_id)
         if story is None:
@@ -277,6 +276,17 @@ def _card(plan: Plan, verdict: Verdict, state: PlanState) -> PlanCard:
         verdict=said,
         autonomy=verdict.autonomy,
     )
+
+
+def _outcome_words(record: Outcome, card: PlanCard) -> str:
+    """Say what came of a plan: the platform's own note, customers, and what was measured."""
+    parts = [record.note] if record.note else []
+    restored = card.expectation.get("customers_restored")
+    if record.succeeded and restored is not None:
+        out = card.expectation.get("customers_out", restored)
+        parts.append(f"{restored:.0f} of {out:.0f} customers have supply again")
+    parts += [quantity_words(name, value) for name, value in record.measured.items()]
+    return "; ".join(parts)
 
 
 def _words(action: object) -> str:
