@@ -29,15 +29,19 @@ def schema_markdown() -> str:
     return "\n".join(_lines()) + "\n"
 
 
+_HEAD = f"""# The grid file
+
+A `.gridloom` file is a zip of one Parquet file a table and `manifest.json` (format `{FORMAT}`, schema version
+{SCHEMA_VERSION}, name, frequency in Hz, source of profiles, hash, loss report). This page is made from the tables:
+`gridloom.grid.schema.schema_markdown()`.
+
+A column of type *row* points at a row of another table, counted from 0; -1 points nowhere. A float without a value
+is NaN. Tables may be empty, never missing. Power in `loads` and `shunts` is consumption; everywhere else it is
+positive into the grid."""
+
+
 def _lines() -> Iterator[str]:
-    yield "# The grid file"
-    yield ""
-    yield f"A `.gridloom` file is a zip of one Parquet file a table and `manifest.json` (format `{FORMAT}`, schema version"
-    yield f"{SCHEMA_VERSION}, name, frequency in Hz, source of profiles, hash, loss report). This page is made from the tables:"
-    yield "`gridloom.grid.schema.schema_markdown()`."
-    yield ""
-    yield "A column of type *row* points at a row of another table, counted from 0; -1 points nowhere. A float without a value is NaN."
-    yield "Tables may be empty, never missing. Power in `loads` and `shunts` is consumption; everywhere else it is positive into the grid."
+    yield _HEAD
     for name, cls in TABLES.items():
         yield ""
         yield f"## {name}"
