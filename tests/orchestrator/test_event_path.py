@@ -128,6 +128,13 @@ def test_a_plan_for_other_switch_positions_is_stale(house: House) -> None:
     assert last(house) == (RecordKind.REFUSED, Reason.STALE)
 
 
+def test_a_switch_that_no_longer_knows_where_it_stands_makes_plans_stale(house: House) -> None:
+    house.switch("B2.f", np.nan)
+    house.flags("A2")
+    assert house.lock_out("A1.f") == []
+    assert last(house) == (RecordKind.REFUSED, Reason.STALE)
+
+
 def test_the_tripped_breaker_itself_does_not_make_the_plan_stale(house: House) -> None:
     house.switch("A1.f", 0.0)
     house.flags("A2")

@@ -45,6 +45,8 @@ LOOK_BACK_NS: Final = 5 * NS_PER_S
 STEP_TIMEOUT_NS: Final = 20 * NS_PER_S
 """A step whose switches are not in place by then ends the plan [ns]."""
 _LOCKED_OUT = 3.0
+_NEVER, _UNKNOWN = -9.0, -1.0
+"""Value of what has not reported yet, and position of a switch that says it does not know."""
 _MOST_CHANGES = 4096
 _RETRY: Final = RetryPolicy(first_ns=100 * NS_PER_MS, most_ns=2 * NS_PER_S)
 
@@ -120,7 +122,7 @@ class EventPath:
         self._kind[: table.n_instruments] = np.frombuffer(
             self._static.instrument_kind, dtype=np.uint8
         )
-        self._value = np.full(n, np.nan, dtype=np.float32)
+        self._value = np.full(n, _NEVER, dtype=np.float32)
         self._seen_ns = np.full(n, -1, dtype=np.int64)
         self._changed = np.empty(_MOST_CHANGES, dtype=np.int64)
         self._element = self._static.instrument_element
@@ -263,7 +265,7 @@ class EventPath:
     def _moved(
         self, switch: int, position: float, now_ns: int, pace_ns: int, out: list[Outgoing]
     ) -> None:
-        self._position[switch] = position
+        self._position[switch] = _UNKNOWN if np.isnan(position) else position
         for execution in tuple(self._running.values()):
             for key, operation in tuple(execution.waiting.items()):
                 if operation.switch == switch and position == float(operation.close):
