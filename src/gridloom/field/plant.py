@@ -90,7 +90,8 @@ class Plant:
         self._announcer: Announcer | None = None
         self._when_moved: dict[int, WhenMoved] = {}
         self._network: FaultNetwork | None = None
-        self._point: OperatingPoint | None = None
+        self.point: OperatingPoint | None = None
+        """What everybody wanted at the last tick."""
         self._solve_asked_ns = -1
         self.result: PowerFlowResult | None = None
         """The last power flow."""
@@ -101,13 +102,13 @@ class Plant:
 
     def tick(self, now_ns: int) -> None:
         """Let demand move on and solve."""
-        self._point = self._demand.at(now_ns)
+        self.point = self._demand.at(now_ns)
         self._solve(now_ns)
 
     def _solve(self, now_ns: int) -> None:
-        if self._point is None:
+        if self.point is None:
             return
-        result = self.electrics.solve(self._point)
+        result = self.electrics.solve(self.point)
         if not result.converged:
             # The world cannot stand still: the moment before goes on, and the log says so.
             self._log.event(
@@ -115,7 +116,7 @@ class Plant:
             )
             return
         self.result = result
-        self._probes.take(self._point, result)
+        self._probes.take(self.point, result)
         self._log.voltages(now_ns, result.v_pu)
 
     def _solve_soon(self, now_ns: int) -> None:
