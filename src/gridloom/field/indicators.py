@@ -48,7 +48,7 @@ class Indicators:
         self._live_since_ns[came] = now_ns
         went = ~live & (self._live_since_ns != _DEAD)
         self._live_since_ns[~live] = _DEAD
-        return self.rows[went]
+        return np.asarray(self.rows[went])
 
     def reset(self, now_ns: int) -> Rows:
         """Take back the flags where voltage has stayed long enough; return the rows of those instruments."""
