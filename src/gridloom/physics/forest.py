@@ -18,7 +18,6 @@ from gridloom.physics.forest_kernel import (
     incidence,
     merge_parallel,
     open_ends,
-    refer_to_roots,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +35,8 @@ class Layout:
     """Bus at both ends of each edge, shape (edge, 2)."""
     in_service: Flags
     """Ends with every switch closed, shape (edge, 2)."""
+    branch: Floats
+    """Resistance, reactance, ratio and one over the ratio of each branch side by side, shape (branch, 6) [pu]."""
     switch_end: Indices
     """Edge and side that each switch opens, shape (switch, 2); side 2 is both."""
     switch_in_service: Flags
@@ -52,12 +53,15 @@ class Layout:
         edge_bus = np.concatenate([branch_bus, tie_bus]).astype(np.int32)
         tie_used = model.bus_in_service[tie_bus].all(axis=1, keepdims=True)
         start, edge, other = incidence(model.n_bus, edge_bus)
+        inverse = model.seen_from_ends.inverse_ratio
+        parts = (sections.z, sections.ratio, inverse)
         return cls(
             start=start,
             edge=edge,
             other=other,
             edge_bus=edge_bus,
             in_service=np.concatenate([model.ends_in_service, np.repeat(tie_used, 2, axis=1)]),
+            branch=np.stack([side for part in parts for side in (part.real, part.imag)], axis=1),
             switch_end=_switch_ends(model, tie),
             switch_in_service=np.array(switches.in_service),
             roots=model.grid.sources.bus[model.source_rows].astype(np.int32),
@@ -106,27 +110,18 @@ class Forest:
         open_ends(layout.in_service, layout.switch_end, closed & layout.switch_in_service, conducts)
         node_of_bus = np.empty(n_bus, dtype=np.int32)
         parent, parent_edge = np.empty(n_bus, dtype=np.int32), np.empty(n_bus, dtype=np.int32)
-        chord = np.empty(n_edge + len(layout.roots), dtype=np.int32)
-        both = conducts[:, 0] & conducts[:, 1]
-        n, n_chord = grow_forest(
-            layout.start,
-            layout.edge,
-            layout.other,
-            both,
-            n_branch,
-            layout.roots,
-            node_of_bus,
-            parent,
-            parent_edge,
-            chord,
+        chord = np.empty(n_edge, dtype=np.int32)
+        scale, inverse_scale = (
+            np.empty(n_bus, dtype=np.complex128),
+            np.empty(n_bus, dtype=np.complex128),
         )
-        scale, inverse_scale = np.empty(n, dtype=np.complex128), np.empty(n, dtype=np.complex128)
-        r, x, g, b = (np.empty(n) for _ in range(4))
+        r, x = np.empty(n_bus), np.empty(n_bus)
         sections, seen = model.sections, model.seen_from_ends
-        refer_to_roots(
-            n, parent, parent_edge, sections.from_bus, node_of_bus, sections.z, sections.ratio, seen.inverse_ratio,
-            scale, inverse_scale, r, x,
+        n, n_chord = grow_forest(
+            layout.start, layout.edge, layout.other, conducts, sections.from_bus, layout.branch, layout.roots,
+            node_of_bus, parent, parent_edge, scale, inverse_scale, r, x, chord,
         )  # fmt: skip
+        g, b = np.empty(n), np.empty(n)
         if n_chord:
             left = merge_parallel(
                 chord[:n_chord], parent, sections.from_bus, sections.to_bus, node_of_bus, sections.z, sections.ratio,
@@ -142,10 +137,10 @@ class Forest:
             node_of_bus=node_of_bus,
             parent=parent[:n],
             parent_edge=parent_edge[:n],
-            scale=scale,
-            inverse_scale=inverse_scale,
-            r=r,
-            x=x,
+            scale=scale[:n],
+            inverse_scale=inverse_scale[:n],
+            r=r[:n],
+            x=x[:n],
             g=g,
             b=b,
             ends=conducts[:n_branch],

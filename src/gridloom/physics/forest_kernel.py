@@ -67,126 +67,141 @@ def grow_forest(
     edge: Indices,
     other: Indices,
     conducts: Flags,
-    n_branch: int,
+    from_bus: Rows,
+    branch: Floats,
     roots: Indices,
     node_of_bus: Indices,
     parent: Indices,
     parent_edge: Indices,
+    scale: Complexes,
+    inverse_scale: Complexes,
+    r: Floats,
+    x: Floats,
     chord: Indices,
 ) -> tuple[int, int]:
-    """Number the nodes that the roots reach.
+    """Number the nodes that the roots reach and refer them to their roots, so that no ratio is left in the sweep.
 
     Args:
         start: First entry of each bus in `edge` and `other`.
-        edge: Edge of each entry; from `n_branch` on edges are ties between two buses.
+        edge: Edge of each entry: branches first, then ties between two buses.
         other: Bus at the far end of each entry.
-        conducts: Both ends of each edge connected, shape (edge,).
-        n_branch: Number of branches.
+        conducts: Connected ends, shape (edge, 2).
+        from_bus: From bus of each branch.
+        branch: Of each branch, together in one row: resistance, reactance, ratio (real, imaginary), one over the
+            ratio (real, imaginary), shape (branch, 6) [pu].
         roots: Bus of each source, in the order of preference.
         node_of_bus: Result, node of each bus, -1 where no root reaches.
-        parent: Result, parent node of each node, -1 for a root.
+        parent: Result, parent of each node, -1 for a root; this and what follows has room for every bus.
         parent_edge: Result, branch to the parent, -1 for a root.
+        scale: Result, referred voltage over voltage of each node.
+        inverse_scale: Result, one over it.
+        r: Result, referred resistance to the parent.
+        x: Result, referred reactance to the parent.
         chord: Result, branches that close a loop, be it within a tree, between two sources, or in parallel.
 
     Returns:
         Number of nodes and number of chords.
     """
-    n_bus = node_of_bus.shape[0]
+    n_bus, n_branch = node_of_bus.shape[0], from_bus.shape[0]
     node_of_bus[:] = -1
-    seen = np.zeros(conducts.shape[0], np.bool_)
-    queue_bus = np.empty(n_bus + edge.shape[0] + 1, np.int32)
-    queue_edge = np.empty(n_bus + edge.shape[0] + 1, np.int32)
-    queue_parent = np.empty(n_bus + edge.shape[0] + 1, np.int32)
-    cluster = np.empty(n_bus, np.int32)
-    n_node, n_chord, head, tail = 0, 0, 0, 0
-    for r in range(roots.shape[0]):
-        queue_bus[tail], queue_edge[tail], queue_parent[tail] = roots[r], -2 - r, -1
-        tail += 1
-    while head < tail:
-        bus, via, above = queue_bus[head], queue_edge[head], queue_parent[head]
-        head += 1
-        if via < 0:
-            if node_of_bus[bus] >= 0:
-                # Fused with an earlier source, whose root it shares.
-                continue
-        elif seen[via]:
+    # Buses in the order of their nodes: those of node k stand from first[k] on.
+    bus_list, first = np.empty(n_bus, np.int32), np.empty(n_bus + 1, np.int32)
+    n_node, n_chord, n_listed = 0, 0, 0
+    for source in range(roots.shape[0]):
+        bus = roots[source]
+        if node_of_bus[bus] >= 0:
+            # Fused with an earlier source, whose root it shares.
             continue
-        else:
-            seen[via] = True
-            if node_of_bus[bus] >= 0:
-                chord[n_chord] = via
-                n_chord += 1
-                continue
-        node = n_node
+        parent[n_node], parent_edge[n_node] = -1, -1
+        scale[n_node], inverse_scale[n_node] = 1.0, 1.0
+        r[n_node], x[n_node] = 0.0, 0.0
+        first[n_node] = n_listed
+        node_of_bus[bus] = n_node
+        bus_list[n_listed] = bus
+        n_listed = _list_fused(
+            n_node, n_branch, start, edge, other, conducts, node_of_bus, bus_list, n_listed + 1
+        )
         n_node += 1
-        parent[node], parent_edge[node] = above, via if via >= 0 else -1
-        # All buses behind closed ties are this node.
-        cluster[0], size, at = bus, 1, 0
-        node_of_bus[bus] = node
-        while at < size:
-            b = cluster[at]
-            at += 1
-            for i in range(start[b], start[b + 1]):
-                e = edge[i]
-                if not conducts[e]:
+    first[n_node] = n_listed
+    k = 0
+    while k < n_node:
+        for at in range(first[k], first[k + 1]):
+            bus = bus_list[at]
+            for i in range(start[bus], start[bus + 1]):
+                e, far = edge[i], other[i]
+                if e >= n_branch or not (conducts[e, 0] and conducts[e, 1]) or e == parent_edge[k]:
                     continue
-                if e >= n_branch:
-                    if node_of_bus[other[i]] < 0:
-                        node_of_bus[other[i]] = node
-                        cluster[size] = other[i]
-                        size += 1
-                elif not seen[e]:
-                    queue_bus[tail], queue_edge[tail], queue_parent[tail] = other[i], e, node
-                    tail += 1
+                seen = node_of_bus[far]
+                if seen >= 0:
+                    # Each chord is met from both its ends.
+                    if seen < k or (seen == k and far < bus):
+                        chord[n_chord] = e
+                        n_chord += 1
+                    continue
+                parent[n_node], parent_edge[n_node] = k, e
+                to_side = scale[k]
+                if branch[e, 2] == 1.0 and branch[e, 3] == 0.0:
+                    scale[n_node], inverse_scale[n_node] = to_side, inverse_scale[k]
+                else:
+                    ratio = complex(branch[e, 2], branch[e, 3])
+                    inverse = complex(branch[e, 4], branch[e, 5])
+                    if from_bus[e] == bus:
+                        scale[n_node] = scale[k] * ratio
+                        inverse_scale[n_node] = inverse_scale[k] * inverse
+                        to_side = scale[n_node]
+                    else:
+                        scale[n_node] = scale[k] * inverse
+                        inverse_scale[n_node] = inverse_scale[k] * ratio
+                square = to_side.real**2 + to_side.imag**2
+                r[n_node], x[n_node] = branch[e, 0] * square, branch[e, 1] * square
+                node_of_bus[far] = n_node
+                bus_list[n_listed] = far
+                n_listed += 1
+                if edge[start[far + 1] - 1] >= n_branch:
+                    n_listed = _list_fused(
+                        n_node,
+                        n_branch,
+                        start,
+                        edge,
+                        other,
+                        conducts,
+                        node_of_bus,
+                        bus_list,
+                        n_listed,
+                    )
+                n_node += 1
+                first[n_node] = n_listed
+        k += 1
     return n_node, n_chord
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def refer_to_roots(
-    n_node: int,
-    parent: Indices,
-    parent_edge: Indices,
-    from_bus: Rows,
+def _list_fused(
+    node: int,
+    n_branch: int,
+    start: Indices,
+    edge: Indices,
+    other: Indices,
+    conducts: Flags,
     node_of_bus: Indices,
-    z: Complexes,
-    ratio: Complexes,
-    inverse_ratio: Complexes,
-    scale: Complexes,
-    inverse_scale: Complexes,
-    r: Floats,
-    x: Floats,
-) -> None:
-    """Refer every node to its root, so that no ratio is left inside the sweep.
-
-    Args:
-        n_node: Number of nodes.
-        parent: Parent of each node, -1 for a root.
-        parent_edge: Branch to the parent.
-        from_bus: From end of each branch, to see which end is nearer to the root.
-        node_of_bus: Node of each bus.
-        z: Series impedance of each branch.
-        ratio: Ratio of each branch.
-        inverse_ratio: One over it.
-        scale: Result, referred voltage over voltage of each node.
-        inverse_scale: Result, one over it.
-        r: Result, referred resistance to the parent.
-        x: Result, referred reactance to the parent.
-    """
-    for k in range(n_node):
-        p, e = parent[k], parent_edge[k]
-        if p < 0:
-            scale[k], inverse_scale[k] = 1.0, 1.0
-            r[k], x[k] = 0.0, 0.0
-            continue
-        if node_of_bus[from_bus[e]] == p:
-            scale[k] = scale[p] * ratio[e]
-            inverse_scale[k] = inverse_scale[p] * inverse_ratio[e]
-            square = scale[k].real ** 2 + scale[k].imag ** 2
-        else:
-            scale[k] = scale[p] * inverse_ratio[e]
-            inverse_scale[k] = inverse_scale[p] * ratio[e]
-            square = scale[p].real ** 2 + scale[p].imag ** 2
-        r[k], x[k] = z[e].real * square, z[e].imag * square
+    bus_list: Indices,
+    n_listed: int,
+) -> int:
+    """Append all buses that closed ties join to the last one of the list; return the list's new length."""
+    at, end = n_listed - 1, n_listed
+    while at < end:
+        near = bus_list[at]
+        at += 1
+        # Ties stand behind the branches at each bus.
+        for i in range(start[near + 1] - 1, start[near] - 1, -1):
+            e = edge[i]
+            if e < n_branch:
+                break
+            if conducts[e, 0] and conducts[e, 1] and node_of_bus[other[i]] < 0:
+                node_of_bus[other[i]] = node
+                bus_list[end] = other[i]
+                end += 1
+    return end
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -22,6 +22,7 @@ from gridloom.physics.operating_point import OperatingPoint
 from gridloom.physics.per_unit import PerUnitModel, bus_powers
 from gridloom.physics.readout import read_all
 from gridloom.physics.results import BatchResult, PowerFlowResult, result_from_voltages
+from gridloom.physics.summing_kernel import sum_columns
 
 if TYPE_CHECKING:
     from gridloom.grid.model import Grid
@@ -86,29 +87,36 @@ class LightsimModel:
             solve_ms=(time.perf_counter() - started) * 1e3,
         )
 
-    def powerflow_batch(self, state: OperatingPoint, *, with_loading: bool = True) -> BatchResult:
-        """Solve every scenario by its time series; where one fails, the engine stops and the rest is not solved."""
+    def time_series(self, state: OperatingPoint) -> TimeSeriesCPP:
+        """Run every scenario of `state` through its time series and return that, solved.
+
+        Raises:
+            BadInput: If a value is no number, or the source voltage differs between scenarios.
+        """
         state.check(self.grid)
-        started = time.perf_counter()
+        if state.source_vm_pu.ndim > 1 and (state.source_vm_pu != state.source_vm_pu[0]).any():
+            raise BadInput(
+                "the lightsim engine holds one source voltage for all scenarios; use engine='radial'"
+            )
         n = state.n_scenarios or 1
         drawn = np.broadcast_to(self._drawn(state), (n, len(self.load_node)))
         held = np.ascontiguousarray(np.broadcast_to(self._held(state), (n, len(self.unit_node))))
         series = TimeSeriesCPP(self.core)
-        first = state.scenario(0) if state.n_scenarios else state
-        if state.source_vm_pu.ndim > 1 and (state.source_vm_pu != state.source_vm_pu[0]).any():
-            raise BadInput(
-                "the lightsim engine holds one source voltage for all scenarios; use engine='radial' or 'pgm'"
-            )
         series.compute_Vs(
             held,
             np.zeros((n, 0)),
             np.ascontiguousarray(drawn.real),
             np.ascontiguousarray(drawn.imag),
-            self._flat(first),
+            self._flat(state.scenario(0)),
             MOST_ITERATIONS,
             TOLERANCE_PU,
         )
-        v = np.asarray(series.get_voltages())
+        return series
+
+    def powerflow_batch(self, state: OperatingPoint, *, with_loading: bool = True) -> BatchResult:
+        """Solve every scenario; where one fails, the engine stops and the rest is not solved."""
+        started = time.perf_counter()
+        v = np.asarray(self.time_series(state).get_voltages())
         solved = np.asarray(np.abs(v[:, 0]) > 0)
         out = read_all(
             self.model, self.ends, self.node_of_bus, v, solved, with_loading=with_loading
@@ -219,8 +227,7 @@ class LightsimModel:
         if constant.ndim == 1:
             np.add.at(out, self.node_of_bus[live], -constant[live])
         else:
-            for bus in live[constant[:, live].any(axis=0)].tolist():
-                out[:, self.node_of_bus[bus]] -= constant[:, bus]
+            out = -sum_columns(constant, self.node_of_bus, self.n_nodes)
         return np.asarray(out[..., self.load_node])
 
     def _held(self, state: OperatingPoint) -> Floats:

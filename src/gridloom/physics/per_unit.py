@@ -25,6 +25,7 @@ from gridloom.physics.branch_parameters import (
     transformer_sections,
 )
 from gridloom.physics.operating_point import OperatingPoint
+from gridloom.physics.summing_kernel import sum_columns
 
 if TYPE_CHECKING:
     from gridloom.grid.model import Grid
@@ -265,10 +266,7 @@ def sum_at(values: Complexes, bus: Rows, n_bus: int) -> Complexes:
         real: Floats = np.bincount(bus, values.real, minlength=n_bus).astype(np.float64)
         imag: Floats = np.bincount(bus, values.imag, minlength=n_bus).astype(np.float64)
         return as_complex(real, imag)
-    out = np.zeros((*values.shape[:-1], n_bus), dtype=np.complex128)
-    for element, row in enumerate(bus.tolist()):
-        out[..., row] += values[..., element]
-    return out
+    return sum_columns(values, bus, n_bus)
 
 
 def _shunts(grid: Grid, n_bus: int) -> Complexes:

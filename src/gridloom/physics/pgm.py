@@ -24,13 +24,14 @@ from power_grid_model import (
 from power_grid_model.errors import IterationDiverge, SparseMatrixError
 
 from gridloom.core.errors import BadInput
-from gridloom.core.units import BASE_MVA, KW_PER_MW
+from gridloom.core.units import BASE_MVA, KW_PER_MW, SQRT3
 from gridloom.grid.topology import topology as topology_of
 from gridloom.physics.arrays import Complexes, Flags, Floats, Rows
 from gridloom.physics.operating_point import OperatingPoint
 from gridloom.physics.per_unit import BusPowers, PerUnitModel, bus_powers
 from gridloom.physics.readout import read_all
 from gridloom.physics.results import BatchResult, PowerFlowResult, result_from_voltages
+from gridloom.physics.summing_kernel import sum_columns
 
 if TYPE_CHECKING:
     from gridloom.grid.model import Grid
@@ -259,8 +260,13 @@ class PgmModel:
         z, y = sections.z[kept] * z_base, sections.y[kept] / z_base
         out["r1"], out["x1"], out["g1"], out["b1"] = z.real, z.imag, y.real, y.imag
         out["k"], out["theta"] = np.abs(sections.ratio[kept]), np.angle(sections.ratio[kept])
-        out["sn"] = _VA
+        # What the engine calls loading is then a share of the smaller end's rating.
+        rated = self.model.rated_ka[kept] * SQRT3 * self.model.base_kv[self._branch_buses()[kept]]
+        out["sn"] = np.nan_to_num(np.fmin(rated[:, 0], rated[:, 1]), nan=1.0) * 1e6
         return np.asarray(out)
+
+    def _branch_buses(self) -> Rows:
+        return np.stack([self.model.sections.from_bus, self.model.sections.to_bus], axis=1)
 
     def _source_input(self, state: OperatingPoint) -> Structured:
         rows, sources = self.model.source_rows, self.grid.sources
@@ -295,25 +301,18 @@ class PgmModel:
         self.input["sym_load"] = np.asarray(out)
 
     def _parts(self, powers: BusPowers) -> list[tuple[Complexes, Rows]]:
-        nothing = np.zeros(self.model.n_bus, dtype=np.complex128)
-        current = nothing if powers.current is None else powers.current
-        impedance = nothing if powers.impedance is None else powers.impedance
-        parts = [
-            (powers.constant, self.injection_node),
-            (current, self.current_node),
-            (impedance, self.impedance_node),
-        ]
-        shape = powers.constant.shape
-        return [(np.broadcast_to(part, shape), nodes) for part, nodes in parts]
+        parts = [(powers.constant, self.injection_node)]
+        if powers.current is not None:
+            parts.append((powers.current, self.current_node))
+        if powers.impedance is not None:
+            parts.append((powers.impedance, self.impedance_node))
+        return parts
 
     def _at_nodes(self, bus_values: Complexes) -> Complexes:
-        # Buses with power on them are few: go over those only.
-        out = np.zeros((*bus_values.shape[:-1], self.n_nodes), dtype=np.complex128)
-        if bus_values.ndim == 1:
-            np.add.at(out, self.node_of_bus, bus_values)
-        else:
-            for bus in np.flatnonzero(bus_values.any(axis=0)).tolist():
-                out[:, self.node_of_bus[bus]] += bus_values[:, bus]
+        if bus_values.ndim == 2:
+            return sum_columns(bus_values, self.node_of_bus, self.n_nodes)
+        out = np.zeros(self.n_nodes, dtype=np.complex128)
+        np.add.at(out, self.node_of_bus, bus_values)
         return out
 
     def _add_held_generators(self, state: OperatingPoint) -> None:

@@ -26,7 +26,7 @@ from gridloom.physics.sweep_kernel import sweep
 if TYPE_CHECKING:
     from gridloom.grid.model import Grid
 
-TOLERANCE_PU = 1e-10
+TOLERANCE_PU = 5e-10
 """Estimated distance to the solution at which a voltage counts as solved."""
 MOST_SWEEPS = 200
 _SAME_PU = 1e-12
