@@ -171,6 +171,17 @@ async def test_a_repeated_order_is_answered_from_memory() -> None:
     await receiver.stop()
 
 
+async def test_a_device_that_breaks_while_moving_answers_failed() -> None:
+    async def execute(_: Command) -> bool:
+        raise OSError("motor contactor does not answer")
+
+    sender, receiver, _ = await pair(execute)
+    answer = await sender.send("a.b", order(1))
+    assert (answer.outcome, "looked at" in answer.note) == ("failed", True)
+    await sender.stop()
+    await receiver.stop()
+
+
 async def test_forged_and_hostile_messages_move_nothing() -> None:
     async def execute(_: Command) -> bool:
         raise AssertionError("a forged order was carried out")

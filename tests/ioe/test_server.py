@@ -98,7 +98,7 @@ def test_nothing_listens_beyond_the_loopback(mortal: NatsServer) -> None:
 
 def test_a_second_instance_on_the_store_is_told_who_holds_it(mortal: NatsServer) -> None:
     with pytest.raises(Unavailable, match=r"in use by another instance \(process \d+\)"):
-        NatsServer(store=mortal.store).start()
+        NatsServer(store=mortal.store, patience_s=0.1).start()
     assert mortal.address.pid
     WireClient.connect(mortal.address.url, mortal.address.credentials).close()
 
@@ -132,6 +132,21 @@ def test_it_ends_when_its_launcher_is_killed(
     assert is_running(address.pid)
     launcher.kill()
     wait_for(lambda: not is_running(address.pid) and not is_running(address.supervisor_pid))
+
+
+def test_the_store_is_free_again_right_after_its_launcher_was_killed(
+    launched: tuple[subprocess.Popen[str], ServerAddress], tmp_path: Path
+) -> None:
+    launcher, before = launched
+    launcher.kill()
+    with NatsServer(store=tmp_path / "store") as after:
+        assert after.pid != before.pid
+        assert after.credentials == before.credentials
+    assert not is_running(before.pid)
+
+
+def test_starting_twice_is_starting_once(mortal: NatsServer) -> None:
+    assert mortal.start() == mortal.address
 
 
 def test_a_client_that_is_killed_does_not_touch_it(mortal: NatsServer) -> None:

@@ -294,8 +294,19 @@ class CommandReceiver:
             task.add_done_callback(self._moving.discard)
 
     async def _carry_out(self, order: Command, path: str) -> None:
-        succeeded = await self._execute(order)
-        answer = self._desk.end(order.key, succeeded=succeeded, now_ns=self._clock.now_ns())
+        note = ""
+        try:
+            succeeded = await self._execute(order)
+        except (
+            Exception
+        ):  # the top of a task: the sender must hear of it, and the next order is taken
+            log.exception("order_failed", key=order.key)
+            succeeded, note = (
+                False,
+                "the device could not carry it out; its position is to be looked at",
+            )
+        now_ns = self._clock.now_ns()
+        answer = self._desk.end(order.key, succeeded=succeeded, now_ns=now_ns, note=note)
         if self._keep is not None:
             self._keep(self._desk.save())
         await self._answer(path, answer)

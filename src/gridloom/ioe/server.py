@@ -125,6 +125,8 @@ class NatsServer:
     port: int = 0
     mqtt_port: int = 0
     """Ports on the loopback; 0 takes free ones, which are then kept over restarts."""
+    patience_s: float = 5.0
+    """How long to wait for a store whose last owner is just ending."""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
     _stopping: threading.Event = field(default_factory=threading.Event, init=False, repr=False)
     _watcher: threading.Thread | None = field(default=None, init=False, repr=False)
@@ -135,6 +137,8 @@ class NatsServer:
         Raises:
             Unavailable: No program, no start, or the store is in use; the text says what to do.
         """
+        if self._process is not None:
+            return self.address
         self.store.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.store = self.store.resolve()
         self.binary = find_binary(self.binary)
@@ -182,7 +186,7 @@ class NatsServer:
             self.port = given[0] or _free_port()
             self.mqtt_port = (given[1] or _free_port()) if self.has_mqtt else 0
             try:
-                return self._launch(patience_s=1.0)
+                return self._launch(self.patience_s)
             except Unavailable as error:
                 is_taken = "address already in use" in str(error)
                 if not is_taken or all(given) or attempt == _START_TRIES - 1:
