@@ -54,6 +54,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     words: str
     """A sentence with the way out."""
 
+    @property
+    def what(self) -> str:
+        """Where, how much and against which limit, in one line."""
+        parts = [self.table, self.value, f"(limit {self.limit})" if self.limit else ""]
+        return " ".join(part for part in parts if part)
+
 
 def check(grid: Grid) -> tuple[Finding, ...]:
     """Return everything found wrong or doubtful in `grid`, errors first.

@@ -49,13 +49,8 @@ class Columns:
         """Return a column as flags."""
         if not self.has(column):
             return np.full(len(self), default)
-        return (
-            self.frame[column]
-            .astype(object)
-            .fillna(default)
-            .to_numpy(dtype=object)
-            .astype(np.bool_)
-        )
+        values = self.frame[column].to_numpy(dtype=object)
+        return np.where(pd.isna(values), default, values).astype(np.bool_)
 
     def texts(self, column: str) -> Texts:
         """Return a column as texts; a blank becomes an empty text."""
