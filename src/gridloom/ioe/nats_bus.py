@@ -36,12 +36,14 @@ log = structlog.get_logger(__name__)
 
 _DAY_S: Final = 86_400.0
 _MEBIBYTE: Final = 1024 * 1024
+_RECORD_BYTES: Final = 64 * _MEBIBYTE
+"""Some 200,000 events a stream. A restarted server reads its record before it listens, so more would keep all waiting."""
 STREAMS: Final = (
     StreamConfig(
         name="EVENTS",
         subjects=[everything(Lane.EVENT)],
         storage=StorageType.FILE,
-        max_bytes=256 * _MEBIBYTE,
+        max_bytes=_RECORD_BYTES,
         max_age=30 * _DAY_S,
         # A full record drops its oldest entries. It may never refuse, because the sender has already acted.
         discard=DiscardPolicy.OLD,
@@ -51,7 +53,7 @@ STREAMS: Final = (
         name="COMMANDS",
         subjects=[everything(Lane.COMMAND), everything(Lane.ACK)],
         storage=StorageType.FILE,
-        max_bytes=256 * _MEBIBYTE,
+        max_bytes=_RECORD_BYTES,
         max_age=30 * _DAY_S,
         discard=DiscardPolicy.OLD,
         duplicate_window=120.0,
