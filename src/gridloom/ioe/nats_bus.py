@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 _DAY_S: Final = 86_400.0
 _MEBIBYTE: Final = 1024 * 1024
 _RECORD_BYTES: Final = 64 * _MEBIBYTE
-"""Some 200,000 events a stream. A restarted server reads its record before it listens, so more would keep all waiting."""
+"""Some 200,000 events a stream. A restarted server reads its record before it listens: more would keep all waiting."""
 STREAMS: Final = (
     StreamConfig(
         name="EVENTS",
