@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 from tests.control_room.district import district
 from tests.control_room.recorded import RecordedView
@@ -32,7 +33,7 @@ FLAGS = (
 type Shoot = Callable[[Page, str], Awaitable[None]]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """A Chromium of this machine, or a skip that says what is missing."""
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
@@ -50,7 +51,7 @@ def view() -> RecordedView:
     return RecordedView(district(), pause_s=0.4)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def address(view: RecordedView) -> AsyncIterator[str]:
     """The address of a control room whose grid ticks; it ticks even while the browser is busy."""
     if not (STATIC / "index.html").is_file():
@@ -61,7 +62,7 @@ async def address(view: RecordedView) -> AsyncIterator[str]:
         ticking.cancel()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser, address: str) -> AsyncIterator[Page]:
     """The page, loaded and drawing, which must not have written an error at the end."""
     page = await browser.new_page(viewport={"width": 1600, "height": 900})
@@ -73,6 +74,7 @@ async def page(browser: Browser, address: str) -> AsyncIterator[Page]:
     await page.goto(address)
     await page.wait_for_selector(".schematic[data-frames]")
     yield page
+    await page.close()
     # A refused request is told by the browser itself; anything else is a mistake of the page.
     assert [error for error in errors if "Failed to load resource" not in error] == []
 

@@ -5,6 +5,7 @@ import io
 import re
 import zlib
 
+import msgspec
 import numpy as np
 import pytest
 from playwright.async_api import Browser, Page, expect
@@ -14,9 +15,9 @@ from tests.ui.conftest import Shoot
 
 from gridloom.control_room.app import create_app
 from gridloom.control_room.server import serving
-from gridloom.control_room.view import Alarm, Topic
+from gridloom.control_room.view import Alarm, PlanState, Topic
 
-pytestmark = [pytest.mark.ui]
+pytestmark = [pytest.mark.ui, pytest.mark.asyncio(loop_scope="session")]
 CABLE = "MV line 1.2"
 
 
@@ -156,6 +157,41 @@ async def test_values_out_of_their_limits_are_named_with_number_and_shape(
     await expect(page.get_by_role("img", name="priority 2").first).to_be_visible()
     await expect(page.get_by_text("108 (limit 100) %")).to_be_visible()
     await shoot(page, "overload")
+
+
+async def test_a_repaired_cable_is_marked_no_longer(page: Page, view: RecordedView) -> None:
+    view.gate = asyncio.Semaphore(9)
+    await view.break_cable(CABLE)
+    await expect(page.locator(".cross")).to_have_count(1)
+    await choose(page, CABLE)
+    await expect(page.get_by_role("button", name="Break this cable")).to_be_disabled()
+    await page.get_by_role("button", name="Repair it").click()
+    await expect(page.locator(".cross")).to_have_count(0)
+    assert view.wishes == [("break", CABLE), ("repair", CABLE)]
+
+
+async def test_a_held_plan_is_approved_by_a_person(page: Page, view: RecordedView) -> None:
+    plan = view._plan(CABLE, [f"switch {CABLE} a"], "switch MV line 1.0 a", "tie 0")
+    view.plan_list = (msgspec.structs.replace(plan, state=PlanState.HELD, commands=()),)
+    view.changed(Topic.PLANS)
+    await expect(page.get_by_text("waits for you")).to_be_visible()
+    await page.get_by_role("button", name="Approve").click()
+    await expect(page.get_by_text("plan-1 is approved")).to_be_visible()
+    assert view.wishes == [("approve", "plan-1")]
+
+
+async def test_a_refused_plan_names_the_check_that_failed(page: Page, view: RecordedView) -> None:
+    plan = view._plan(CABLE, [f"switch {CABLE} a"], "switch MV line 1.0 a", "tie 0")
+    failed = msgspec.structs.replace(plan.checks[1], passed=False, worst=112.0)
+    view.plan_list = (
+        msgspec.structs.replace(
+            plan, state=PlanState.REFUSED, commands=(), checks=(failed,), verdict="overload"
+        ),
+    )
+    view.changed(Topic.PLANS)
+    await expect(page.get_by_text("refused by the gate")).to_be_visible()
+    await expect(page.get_by_text("✕ FAILED: loading")).to_be_visible()
+    await expect(page.get_by_text("112 %, limit 100 % at MV line 1.0")).to_be_visible()
 
 
 async def test_a_thousand_alarms_are_one_line(page: Page, view: RecordedView) -> None:

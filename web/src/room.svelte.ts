@@ -65,6 +65,7 @@ export class Room {
   });
 
   private connection: Connection | undefined;
+  private fading: ReturnType<typeof setTimeout> | undefined;
 
   async start(): Promise<void> {
     setInterval(() => (this.nowMs = Date.now()), 1000);
@@ -111,6 +112,9 @@ export class Room {
       this.answer = error instanceof Error ? error.message : String(error);
       this.answerFailed = true;
       return false;
+    } finally {
+      clearTimeout(this.fading);
+      this.fading = setTimeout(() => (this.answer = ""), this.answerFailed ? 15_000 : 6000);
     }
   }
 
