@@ -59,3 +59,24 @@ def test_optional_columns_take_their_default() -> None:
     line = Lines(id=["x"], from_bus=[0], to_bus=[1], r_ohm=[1.0], x_ohm=[1.0])
     assert line.kind.tolist() == ["cable"]
     assert np.isnan(line.rated_ka[0])
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"id": ["x", None], "vn_kv": [1.0, 1.0]}, "column id cannot be read as text: None"),
+        ({"id": [1, 2], "vn_kv": [1.0, 1.0]}, "1 is not a text"),
+        (
+            {"id": ["x", "y"], "vn_kv": [1.0, 1.0], "cell": [0.7, 0.0]},
+            r"0\.7 is not a whole number",
+        ),
+        (
+            {"id": ["x", "y"], "vn_kv": [1.0, 1.0], "cell": [np.nan, 0.0]},
+            "nan is not a whole number",
+        ),
+        ({"id": ["x", "y"], "vn_kv": [1.0, 1.0], "cell": [2**70, 0]}, "cannot be read as row"),
+    ],
+)
+def test_what_numpy_would_bend_silently_is_refused(columns: dict[str, object], words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        Buses(**columns)

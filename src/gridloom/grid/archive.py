@@ -30,6 +30,8 @@ SCHEMA_VERSION = 1
 FORMAT = "gridloom-grid"
 MAX_BYTES = 2**32
 """Largest unpacked file that is read [bytes]; a guard against archives made to exhaust memory."""
+MAX_ROWS = 50_000_000
+"""Longest table that is read; packed columns can name far more rows than bytes."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,7 +194,11 @@ def _table(archive: zipfile.ZipFile, name: str, cls: type[Table]) -> Table:
     import pyarrow.parquet as pq
 
     try:
-        arrow = pq.read_table(pa.BufferReader(archive.read(f"{name}.parquet")))
+        parquet = pq.ParquetFile(pa.BufferReader(archive.read(f"{name}.parquet")))
+        if parquet.metadata.num_rows > MAX_ROWS:
+            message = f"table {name} has {parquet.metadata.num_rows} rows; the limit is {MAX_ROWS}"
+            raise Malformed(message)
+        arrow = parquet.read()
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         message = f"table {name} cannot be read: {error}"
         raise Malformed(message) from error

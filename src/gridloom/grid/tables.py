@@ -54,6 +54,21 @@ _DTYPES: Mapping[str, Any] = {
 }
 
 
+def _read(value: Any, kind: str, dtype: Any) -> NDArray[Any]:  # noqa: ANN401 - whatever the caller gave
+    """Return a column's values in their type; numpy alone would cut 0.7 to row 0 and take None for a text."""
+    if kind in {"row", "int"} and np.asarray(value).dtype.kind == "f":
+        numbers = np.asarray(value)
+        broken = numbers[numbers != np.round(numbers)]
+        if broken.size:
+            raise ValueError(f"{broken[0]} is not a whole number")
+    array = np.array(value, dtype=dtype, ndmin=1)
+    if kind == "text":
+        for item in array.flat:
+            if not isinstance(item, str):
+                raise TypeError(f"{item!r} is not a text")
+    return array
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Table:
     """Base of all tables: an id column and whatever the subclass declares."""
@@ -77,8 +92,8 @@ class Table:
         if value is None:
             value = np.full(n, meta["default"], dtype=dtype)
         try:
-            array = np.array(value, dtype=dtype, ndmin=1)
-        except (TypeError, ValueError) as error:
+            array = _read(value, meta["kind"], dtype)
+        except (TypeError, ValueError, OverflowError) as error:
             message = f"{self.title()}: column {name} cannot be read as {meta['kind']}: {error}"
             raise BadInput(message) from error
         if array.shape != (n,):
