@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,14 +79,14 @@ def test_a_new_generation_takes_old_plans_away(table: PreparedTable) -> None:
 
 def test_a_row_that_is_being_written_is_not_read(table: PreparedTable) -> None:
     write(table, {1: ROW})
-    table._begin()
-    assert table.read(1) is None
-    table._end()
+    with table._change():
+        assert PreparedTable(table.path).read(1) is None
     assert table.read(1) == ROW
 
 
 def test_a_writer_killed_half_way_is_followed_by_one_that_works(table: PreparedTable) -> None:
-    table._begin()
+    table._words[1] |= 1
+    assert table.read(0) is None
     again = PreparedTable(table.path)
     write(again, {0: ROW})
     assert again.generation % 2 == 0
@@ -128,3 +129,23 @@ def test_files_that_are_no_table_are_refused(tmp_path: Path, table: PreparedTabl
     for name in ("empty", "foreign", "short"):
         with pytest.raises(Malformed):
             PreparedTable(tmp_path / name)
+
+
+def test_two_threads_that_change_the_table_never_show_half_a_change(table: PreparedTable) -> None:
+    write(table, {1: ROW})
+    stop = threading.Event()
+
+    def tick() -> None:
+        while not stop.is_set():
+            table.set_clock(1, 1, 1.0)
+
+    other = threading.Thread(target=tick)
+    other.start()
+    try:
+        for series in range(300):
+            write(table, {1: ROW}, series=series)
+            assert table.read(1) == ROW
+    finally:
+        stop.set()
+        other.join()
+    assert table.generation % 2 == 0

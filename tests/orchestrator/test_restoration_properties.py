@@ -100,8 +100,8 @@ def check_by_another_engine(
     assert flow.converged
     v, old_v = flow.v_pu, base.v_pu
     live = np.isfinite(v)
-    assert np.all(v[live] >= np.fmin(grid.buses.v_min_pu, old_v)[live] - 1.01e-4)
-    assert np.all(v[live] <= np.fmax(grid.buses.v_max_pu, old_v)[live] + 1.01e-4)
+    assert np.all(v[live] >= np.fmin(grid.buses.v_min_pu, old_v)[live] - 5.01e-3)
+    assert np.all(v[live] <= np.fmax(grid.buses.v_max_pu, old_v)[live] + 5.01e-3)
     loading, old = flow.line_loading_pct, base.line_loading_pct
     known = np.isfinite(loading)
     assert np.all(loading[known] <= np.fmax(100.0, old)[known] + 0.101)

@@ -280,6 +280,24 @@ class EventPath:
     # -- from fault to plan -------------------------------------------------------------------------------------
 
     def _try(self, fault: _Fault, now_ns: int, pace_ns: int, out: list[Outgoing]) -> None:
+        looked = self.table.consistently(lambda: self._look(fault, now_ns, pace_ns))
+        if looked is None:
+            del self._faults[fault.breaker]
+            self._refuse(fault, Reason.NO_PLAN, now_ns)
+            return
+        found, row, reason = looked
+        if found == NoLocation.WAIT:
+            return
+        del self._faults[fault.breaker]
+        if row is None or reason:
+            self._refuse(fault, reason, now_ns, line=found, number=row.number if row else 0)
+            return
+        self._start(fault, found, row, now_ns, pace_ns, out)
+
+    def _look(
+        self, fault: _Fault, now_ns: int, pace_ns: int
+    ) -> tuple[int, PreparedRow | None, Reason]:
+        """Return the faulted line or a `NoLocation`, its plan, and what speaks against carrying it out."""
         zones = self.table.zones
         found = locate(
             fault.breaker,
@@ -293,21 +311,11 @@ class EventPath:
             zones.breaker,
             zones.head_line,
         )
-        if found == NoLocation.WAIT:
-            return
-        del self._faults[fault.breaker]
         if found < 0:
-            unclear = (
-                Reason.CONTRADICTION if found == NoLocation.CONTRADICTION else Reason.AMBIGUOUS
-            )
-            self._refuse(fault, unclear, now_ns)
-            return
-        row = self.table.read(found)
-        reason = Reason.NO_PLAN if row is None else self._why_not(row, fault, now_ns)
-        if row is None or reason:
-            self._refuse(fault, reason, now_ns, line=found, number=row.number if row else 0)
-            return
-        self._start(fault, found, row, now_ns, pace_ns, out)
+            unclear = found == NoLocation.CONTRADICTION
+            return found, None, Reason.CONTRADICTION if unclear else Reason.AMBIGUOUS
+        row = self.table.row(found)
+        return found, row, Reason.NO_PLAN if row is None else self._why_not(row, fault, now_ns)
 
     def _why_not(self, row: PreparedRow, fault: _Fault, now_ns: int) -> Reason:
         """Return the first reason against carrying out `row` now."""
@@ -431,7 +439,9 @@ class EventPath:
         self, fault: _Fault, reason: Reason, now_ns: int, *, line: int = -1, number: int = 0
     ) -> None:
         self.counters.refused += 1
-        self._record(RecordKind.REFUSED, now_ns, fault, reason=reason, line=line, number=number)
+        self._record(
+            RecordKind.REFUSED, now_ns, fault, reason=reason, line=max(line, -1), number=number
+        )
 
     # -- the ring -----------------------------------------------------------------------------------------------
 

@@ -12,7 +12,10 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import threading
+import time
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -24,7 +27,7 @@ from numpy.typing import NDArray
 from gridloom.core.errors import BadInput, Malformed, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 MOST_OPERATIONS: Final = 16
 _MAGIC: Final = int.from_bytes(b"GLPLANS1", "little")
@@ -36,7 +39,9 @@ _SPEED_UNIT: Final = 1_000_000
 _ROW: Final = struct.Struct("<qqiBBxx8s16i16B16B")
 _CRC: Final = struct.Struct("<I")
 ROW_BYTES: Final = -(-(_ROW.size + _CRC.size) // 8) * 8
-_READ_TRIES: Final = 1000
+_PATIENCE_NS: Final = 20_000_000
+"""A change is one copy of a few kilobytes; longer than this means that its writer has died or is starved [ns]."""
+_BREATH_S: Final = 50e-6
 
 OBSERVE, ADVISE, ACT = 0, 1, 2
 NOT_KNOWN: Final = 255
@@ -112,6 +117,7 @@ class PreparedTable:
             Malformed: If the file is not a table.
         """
         self.path = Path(path)
+        self._writing = threading.Lock()
         try:
             handle = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
@@ -232,71 +238,72 @@ class PreparedTable:
             series: Counts preparations.
             now_ns: Grid time.
         """
-        packed = {line: _pack(row) for line, row in rows.items()}
-        self._begin()
-        empty = _pack(NO_PLAN)
-        for line in range(self.n_lines):
-            start = self._rows_at + line * ROW_BYTES
-            self._map[start : start + ROW_BYTES] = packed.get(line, empty)
-        self._set_state(positions, state_hash)
-        for name in ("parent", "depth", "line", "breaker", "head_line"):
-            getattr(self.zones, name)[:] = getattr(zones, name)
-        self._mark_locked(locked)
-        self._words[_AT_EPOCH], self._words[_AT_SERIES] = epoch, series
-        self._words[_AT_WRITTEN_NS] = now_ns
-        self._end()
+        packed = self._packed(rows)
+        with self._change():
+            self._map[self._rows_at : self._rows_at + len(packed)] = packed
+            self._set_state(positions, state_hash)
+            for name in ("parent", "depth", "line", "breaker", "head_line"):
+                getattr(self.zones, name)[:] = getattr(zones, name)
+            self._mark_locked(locked)
+            self._words[_AT_EPOCH], self._words[_AT_SERIES] = epoch, series
+            self._words[_AT_WRITTEN_NS] = now_ns
 
     def set_state(self, positions: NDArray[np.bool_], state_hash: str) -> None:
         """Say that switches stand elsewhere now: plans made on another state are void until the next `write`."""
-        self._begin()
-        self._set_state(positions, state_hash)
-        self._end()
+        with self._change():
+            self._set_state(positions, state_hash)
 
     def set_clock(self, grid_ns: int, wall_ns: int, speed: float) -> None:
         """Say what time it is: `grid_ns` at the monotonic machine time `wall_ns`, running `speed` times as fast."""
-        self._begin()
-        self._words[_AT_GRID_NS], self._words[_AT_WALL_NS] = grid_ns, wall_ns
-        self._words[_AT_SPEED] = round(speed * _SPEED_UNIT)
-        self._end()
+        with self._change():
+            self._words[_AT_GRID_NS], self._words[_AT_WALL_NS] = grid_ns, wall_ns
+            self._words[_AT_SPEED] = round(speed * _SPEED_UNIT)
 
     def now_ns(self, wall_ns: int) -> int:
         """Return the grid's time at the monotonic machine time `wall_ns`."""
-        words = self._words
-        for _ in range(_READ_TRIES):
-            before = self.generation
-            grid, wall, speed = (
-                int(words[_AT_GRID_NS]),
-                int(words[_AT_WALL_NS]),
-                int(words[_AT_SPEED]),
-            )
-            if before % 2 == 0 and self.generation == before:
-                break
+        words = (_AT_GRID_NS, _AT_WALL_NS, _AT_SPEED)
+        known = self.consistently(lambda: tuple(int(self._words[at]) for at in words))
+        # With a writer that died half-way, a time that may be a step old is better than none.
+        grid, wall, speed = known or tuple(int(self._words[at]) for at in words)
         return grid + (wall_ns - wall) * speed // _SPEED_UNIT
 
     def lock(self, switches: Sequence[int]) -> None:
         """Say which switches are locked, by row; everything else stays. Works at once, without a preparation."""
-        self._begin()
-        self._mark_locked(switches)
-        self._end()
+        with self._change():
+            self._mark_locked(switches)
 
     def withdraw(self) -> None:
         """Take every plan away: the state is not known well enough."""
-        empty = _pack(NO_PLAN)
-        self._begin()
-        for line in range(self.n_lines):
-            start = self._rows_at + line * ROW_BYTES
-            self._map[start : start + ROW_BYTES] = empty
-        self._end()
+        packed = self._packed({})
+        with self._change():
+            self._map[self._rows_at : self._rows_at + len(packed)] = packed
 
     def read(self, line: int) -> PreparedRow | None:
         """Return the plan for a fault on the line in row `line`; None if there is none or it cannot be read."""
+        return self.consistently(lambda: self.row(line))
+
+    def row(self, line: int) -> PreparedRow | None:
+        """Return the plan in one row as it stands; for use within `consistently`."""
         start = self._rows_at + line * ROW_BYTES
-        for _ in range(_READ_TRIES):
+        return _unpack(self._map[start : start + ROW_BYTES])
+
+    def consistently[T](self, read: Callable[[], T]) -> T | None:
+        """Return what `read` returns while nobody writes; None if somebody writes for longer than anybody should.
+
+        `read` may be called more than once and may look at anything in the table.
+        """
+        deadline_ns = 0
+        while True:
             before = self.generation
-            raw = self._map[start : start + ROW_BYTES]
-            if before % 2 == 0 and self.generation == before:
-                return _unpack(raw)
-        return None
+            if before % 2 == 0:
+                found = read()
+                if self.generation == before:
+                    return found
+            now_ns = time.monotonic_ns()
+            deadline_ns = deadline_ns or now_ns + _PATIENCE_NS
+            if now_ns > deadline_ns:
+                return None
+            time.sleep(_BREATH_S)
 
     def close(self) -> None:
         """Let go of the mapping's arrays; the file stays."""
@@ -307,12 +314,23 @@ class PreparedTable:
         """Delete the file: for the one who made it, at the end."""
         self.path.unlink(missing_ok=True)
 
-    def _begin(self) -> None:
-        # A writer that was killed half-way left the generation odd.
-        self._words[_AT_GENERATION] |= 1
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """Make the generation odd while something changes; one thread at a time."""
+        with self._writing:
+            # A writer that was killed half-way left it odd.
+            self._words[_AT_GENERATION] |= 1
+            try:
+                yield
+            finally:
+                self._words[_AT_GENERATION] += 1
 
-    def _end(self) -> None:
-        self._words[_AT_GENERATION] += 1
+    def _packed(self, rows: dict[int, PreparedRow]) -> bytes:
+        """Return all rows as one block, so that the change itself is one copy."""
+        empty = _pack(NO_PLAN)
+        return b"".join(
+            _pack(rows[line]) if line in rows else empty for line in range(self.n_lines)
+        )
 
     def _set_state(self, positions: NDArray[np.bool_], state_hash: str) -> None:
         self.positions[:] = positions
