@@ -231,6 +231,7 @@ async def test_a_lost_connection_is_told_and_heals_by_itself(
     banner = page.get_by_role("alert")
     await expect(banner).to_contain_text("Data are stale since", timeout=10_000)
     await expect(page.locator(".schematic")).to_have_class(re.compile(r"\bstale\b"))
+    await expect(page.get_by_text("Not known while the data are stale.")).to_be_visible()
     await shoot(page, "lost")
     async with serving(create_app(view, rate_hz=10), port=int(url.rsplit(":", 1)[1])):
         await expect(banner).to_have_count(0, timeout=20_000)
