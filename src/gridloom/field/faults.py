@@ -102,6 +102,12 @@ class FaultScheme:
         self._failed: set[int] = set()
         self._reclosing: set[int] = set()
         self._count = 0
+        self._repaired = 0
+
+    @property
+    def changes(self) -> int:
+        """Counts beginnings and ends of faults."""
+        return self._count + self._repaired
 
     @property
     def is_fed(self) -> bool:
@@ -130,6 +136,12 @@ class FaultScheme:
         self.look(now_ns)
         return fault
 
+    def remember(self, place: FaultPlace, now_ns: int) -> None:
+        """Take over a fault of an earlier process."""
+        self._count += 1
+        fault = Fault(id=f"fault-{self._count}", place=place, begin_ns=now_ns)
+        self.active[place.line] = fault
+
     def repair(self, line: int, now_ns: int) -> None:
         """Take a fault away and put blown fuses back; switches stay where they are.
 
@@ -140,6 +152,7 @@ class FaultScheme:
         fault = self.active.pop(line, None)
         if fault is None:
             raise BadInput(f"line {line_id} has no fault")
+        self._repaired += 1
         self._site.note("repair", line_id, fault.id, 0.0, now_ns)
         if not self.active:
             self._site.replace_fuses(now_ns)
@@ -148,6 +161,7 @@ class FaultScheme:
         """Repair all lines, call off all that protection is about, and bring all relays to rest."""
         for line, fault in self.active.items():
             self._site.note("repair", str(self._grid.lines.id[line]), fault.id, 0.0, now_ns)
+        self._repaired += len(self.active)
         self.active.clear()
         self._trip_of.clear()
         self._failed.clear()

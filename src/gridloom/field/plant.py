@@ -93,6 +93,8 @@ class Plant:
         self.point: OperatingPoint | None = None
         """What everybody wanted at the last tick."""
         self._solve_asked_ns = -1
+        self.changes = 0
+        """Counts the changes of positions and fuses."""
         self.result: PowerFlowResult | None = None
         """The last power flow."""
 
@@ -159,6 +161,20 @@ class Plant:
         if then is not None:
             then(movement, now_ns)
 
+    def remember(self, closed: Flags, blown: Rows, dead_lines: Rows, now_ns: int) -> None:
+        """Take over positions and burnt fuses of an earlier process; nobody is told, nothing is counted."""
+        self.switchgear.closed[:] = closed
+        self._blown_switch[blown] = True
+        self._dead_line[dead_lines] = True
+        self.electrics.update(self.switchgear.closed & ~self._blown_switch, self._dead_line)
+        self.supply = Supply(self._grid, self.electrics.topology.is_energised, self._log)
+        self.indicators.follow(self.electrics.topology, now_ns)
+
+    @property
+    def blown(self) -> tuple[Rows, Rows]:
+        """Rows of the switches with a melted fuse and of the lines that have burnt off."""
+        return np.flatnonzero(self._blown_switch), np.flatnonzero(self._dead_line)
+
     def reset(self, now_ns: int) -> None:
         """Repair everything and put every switch back to its normal position at once; for tests and benchmarks."""
         movements = self.switchgear.call_off()
@@ -181,6 +197,7 @@ class Plant:
 
     def _positions_changed(self, now_ns: int) -> None:
         self._network = None
+        self.changes += 1
         self.electrics.update(self.switchgear.closed & ~self._blown_switch, self._dead_line)
         topology = self.electrics.topology
         if self.supply.update(topology.is_energised, now_ns):

@@ -16,6 +16,7 @@ import structlog
 from gridloom.core.clock import AcceleratedClock, Clock, RealClock
 from gridloom.core.errors import BadInput, Malformed
 from gridloom.core.units import NS_PER_S, ns_from_s
+from gridloom.field import memory as memories
 from gridloom.field.options import FieldOptions
 from gridloom.field.shell import FIELD_SPEED, Shell, SpeedChange
 from gridloom.field.truth_log import write_whole
@@ -26,6 +27,7 @@ from gridloom.ioe.signing import Verifier
 
 log = structlog.get_logger(__name__)
 
+_PLANT = "plant.json"
 _LONGEST_SLEEP_S = 0.05
 _WARNING_WALL_S = 0.01
 """An accelerated clock slows down this much wall time before a planned fault [s]."""
@@ -79,9 +81,10 @@ async def serve(
     state = _State(settings.state_dir)
     options = replace(options, epoch=state.next_epoch(options.epoch))
     verify = Verifier.from_file(settings.public_key).verify if settings.public_key else None
-    world = World(grid, options, verify=verify, keep=state.keep)
+    memory = state.memory(settings.clock)
+    world = World(grid, options, verify=verify, keep=state.keep, memory=memory)
     state.restore(world)
-    clock = _clock(settings, options.start_ns)
+    clock = _clock(settings, world.began_ns)
     world.set_pace(_pace_s(clock.speed))
     shell = Shell(world, bus, clock)
     await shell.attach()
@@ -90,16 +93,20 @@ async def serve(
         ready(world)
     end_ns = options.start_ns + ns_from_s(settings.duration_s) if settings.duration_s else None
     try:
-        await _run(shell, bus, clock, stop or asyncio.Event(), end_ns)
+        await _run(shell, clock, _Pace(clock, bus, world), state, stop or asyncio.Event(), end_ns)
     finally:
         await shell.detach()
     return world
 
 
 async def _run(
-    shell: Shell, bus: Bus, clock: Clock, stop: asyncio.Event, end_ns: int | None
+    shell: Shell,
+    clock: Clock,
+    pace: _Pace,
+    state: _State,
+    stop: asyncio.Event,
+    end_ns: int | None,
 ) -> None:
-    pace = _Pace(clock, bus, shell.world)
     wake = asyncio.Event()
 
     def when_asked() -> None:
@@ -114,6 +121,7 @@ async def _run(
             return
         await pace.follow(now_ns)
         await shell.step(now_ns)
+        state.keep_plant(shell.world)
         next_ns = min(pace.next_slow_ns, shell.next_ns or pace.next_slow_ns)
         wait_s = (next_ns - clock.now_ns()) / NS_PER_S / clock.speed
         # A message may bring something about that is due earlier than all that was planned.
@@ -181,6 +189,7 @@ class _State:
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
+        self._kept = -1
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)
 
@@ -201,6 +210,25 @@ class _State:
         """Store the devices' memory."""
         if self._directory is not None:
             write_whole(self._directory / "devices.json", devices)
+
+    def keep_plant(self, world: World) -> None:
+        """Store where switches stand and what is broken, where that has changed."""
+        if self._directory is not None and world.changes != self._kept:
+            self._kept = world.changes
+            write_whole(self._directory / _PLANT, memories.encode(world.memory(time.time_ns())))
+
+    def memory(self, clock: str) -> memories.Memory | None:
+        """Return what an earlier process left, its time moved on by what has passed since; None at a first start.
+
+        Raises:
+            Malformed: The file is damaged.
+        """
+        path = self._directory / _PLANT if self._directory is not None else None
+        if path is None or not path.is_file():
+            return None
+        memory = memories.decode(path.read_bytes())
+        passed_ns = max(0, time.time_ns() - memory.wall_ns) if clock == "real" else 0
+        return msgspec.structs.replace(memory, now_ns=memory.now_ns + passed_ns)
 
     def restore(self, world: World) -> None:
         """Give devices their memory back; a damaged one makes them refuse everything issued so far."""

@@ -24,6 +24,7 @@ from gridloom.field.devices import Devices, Keep, Verify
 from gridloom.field.events import Events
 from gridloom.field.fault_currents import FaultPlace
 from gridloom.field.faults import Fault
+from gridloom.field.memory import BrokenLine, Memory
 from gridloom.field.options import FieldOptions
 from gridloom.field.outbox import Emission, Outbox
 from gridloom.field.plant import Plant, PlantRandomness
@@ -53,8 +54,9 @@ class World:
         verify: Verify | None = None,
         keep: Keep | None = None,
         profiles: Profiles | None = None,
+        memory: Memory | None = None,
     ) -> None:
-        """Build the world and put it under voltage at `options.start_ns`.
+        """Build the world and put it under voltage at `options.start_ns`, or where `memory` left it.
 
         Args:
             grid: The grid as documented; the truth is drawn around it.
@@ -62,6 +64,10 @@ class World:
             verify: Opens command envelopes; without it every command is taken as forged.
             keep: Stores the devices' memory before an order is carried out.
             profiles: The year; the grid's own by default.
+            memory: What an earlier process of the same world left.
+
+        Raises:
+            BadInput: `memory` is of another grid.
         """
         chance = [
             np.random.default_rng(one) for one in np.random.SeedSequence(options.seed).spawn(8)
@@ -69,7 +75,7 @@ class World:
         self.grid, self.options = grid, options
         self.true_grid = true_grid(grid, chance[0], options.tolerances)
         self.instruments = place_instruments(grid, rng=chance[1], mv_share=options.mv_share)
-        self.now_ns = options.start_ns
+        self.began_ns = self.now_ns = options.start_ns if memory is None else memory.now_ns
         self.log = TruthLog(options.truth_dir, _header(grid, options))
         self.agenda = Agenda()
         self.outbox = Outbox(options.epoch, chance[2])
@@ -84,7 +90,7 @@ class World:
             log=self.log,
             options=options,
             chance=PlantRandomness(switchgear=chance[4], relays=chance[5]),
-            start_ns=options.start_ns,
+            start_ns=self.began_ns,
         )
         self.telemetry = Telemetry(
             self.instruments, self._paths(), probes, self.outbox, options.telemetry, chance[6]
@@ -110,6 +116,8 @@ class World:
         self._planned_ns: list[int] = []
         self.faults = 0
         """Faults so far."""
+        if memory is not None:
+            self._remember(memory)
         self._begin()
 
     def _begin(self) -> None:
@@ -124,7 +132,57 @@ class World:
         for at_s in window_s.tolist():
             self._plan(start_ns + ns_from_s(at_s), self._break_any)
 
+    def _remember(self, memory: Memory) -> None:
+        closed = np.frombuffer(memory.closed, dtype=np.uint8).astype(np.bool_)
+        if memory.grid_hash != self.grid.hash or len(closed) != len(self.grid.switches):
+            raise BadInput(
+                f"the memory is of grid {memory.grid_hash[:12]}, this one is {self.grid.hash[:12]}; "
+                "remove the state directory to start anew"
+            )
+        self.faults = memory.faults_so_far
+        blown = np.array(memory.blown, dtype=np.int64)
+        dead = np.array(memory.dead_lines, dtype=np.int64)
+        self.plant.remember(closed, blown, dead, self.now_ns)
+        for one in memory.broken:
+            place = FaultPlace(
+                line=self.grid.lines.row(one.line),
+                fraction=one.fraction,
+                resistance_ohm=one.resistance_ohm,
+            )
+            self.plant.scheme.remember(place, self.now_ns)
+        self.agenda.add(self.now_ns, self.plant.scheme.look)
+
+    @property
+    def changes(self) -> int:
+        """Rises whenever `memory` would say something else about the plant."""
+        scheme = self.plant.scheme
+        return self.plant.changes + scheme.changes
+
+    def memory(self, wall_ns: int) -> Memory:
+        """Return what has to outlive this process; `wall_ns` is the machine's time [ns since 1970 UTC]."""
+        blown, dead_lines = self.plant.blown
+        places = [fault.place for fault in self.plant.scheme.active.values()]
+        return Memory(
+            grid_hash=self.grid.hash,
+            now_ns=self.now_ns,
+            wall_ns=wall_ns,
+            faults_so_far=self.faults,
+            closed=self.plant.switchgear.closed.astype(np.uint8).tobytes(),
+            blown=tuple(blown.tolist()),
+            dead_lines=tuple(dead_lines.tolist()),
+            broken=tuple(
+                BrokenLine(
+                    line=str(self.grid.lines.id[place.line]),
+                    fraction=place.fraction,
+                    resistance_ohm=place.resistance_ohm,
+                )
+                for place in places
+            ),
+        )
+
     def _plan(self, at_ns: int, act: Callable[[int], None]) -> None:
+        if at_ns < self.now_ns:
+            return
         insort(self._planned_ns, at_ns)
         self.agenda.add(at_ns, act)
 
@@ -206,7 +264,7 @@ class World:
             grid_uri=self.options.grid_uri,
             instruments=table_to_bytes(self.instruments),
             epoch=self.options.epoch,
-            start_ns=self.options.start_ns,
+            start_ns=self.began_ns,
             clock=clock,
             speed=speed,
             gateways=self._paths() | {one.name: one.path for one in self.telemetry.gateways},
