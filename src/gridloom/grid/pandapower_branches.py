@@ -37,6 +37,7 @@ def lines_of(net: Any, index: pd.Index[Any], log: LossLog) -> Lines:  # noqa: AN
     km, parallel = line.floats("length_km"), line.floats("parallel", 1.0)
     if line.flags("tdpf", default=False).any():
         log.add("line", "*", "temperature", "resistances stay at the reference temperature")
+    _note_loading_limits(line, log)
     us_per_nf = 2.0 * np.pi * float(net.get("f_hz", 50.0)) * 1e-3
     return Lines(
         id=line.ids(),
@@ -58,6 +59,19 @@ def lines_of(net: Any, index: pd.Index[Any], log: LossLog) -> Lines:  # noqa: AN
     )
 
 
+def _note_loading_limits(table: Columns, log: LossLog) -> None:
+    limit_pct = table.floats("max_loading_percent", 100.0)
+    for value in np.unique(limit_pct[limit_pct != 100.0]).tolist():
+        named = table.ids()[limit_pct == value].tolist()
+        words = f"may be loaded to {value:g} % of the rating in the source; here the limit is the rating itself"
+        log.add(
+            table.name,
+            ", ".join(named[:5]) + (", ..." if len(named) > 5 else ""),
+            "loading limit",
+            words,
+        )
+
+
 def transformers_of(net: Any, index: pd.Index[Any], log: LossLog) -> Transformers:  # noqa: ANN401 - as above
     """Return the two-winding transformers; what pandapower's tap changers do is kept, see `_taps`."""
     trafo = columns_of(net, "trafo")
@@ -65,6 +79,7 @@ def transformers_of(net: Any, index: pd.Index[Any], log: LossLog) -> Transformer
         return Transformers.empty()
     ids = trafo.ids()
     taps = _taps(trafo, ids, log)
+    _note_loading_limits(trafo, log)
     df = trafo.floats("df", 1.0)
     for row in np.flatnonzero(df != 1.0).tolist():
         words = f"its loading was judged against {df[row]:g} times its rated power; here against the rated power"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gridloom.grid.tables import Rows
 
 _LOG = logging.getLogger(__name__)
-IMPORTER_VERSION = 2
+IMPORTER_VERSION = 3
 """Counts changes of what an import yields; old cache files are then left alone and not read."""
 
 
