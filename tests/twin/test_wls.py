@@ -44,7 +44,7 @@ def random_network(n: int, rng: np.random.Generator, loops: int = 0) -> Network:
 
 def full_set(network: Network, rng: np.random.Generator) -> Equations:
     n, b = network.n_nodes, len(network.from_node)
-    sizes = [n, n, n, b, b, b, b]
+    sizes = [n, n, n, b, b, b, b, b, b]
     quantity = np.repeat(np.array([int(one) for one in Quantity]), sizes)
     place = np.concatenate([np.arange(size) for size in sizes])
     keep = rng.uniform(size=len(place)) < 0.9

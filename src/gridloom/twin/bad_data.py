@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 TELEMETRY_LIMIT, METER_LIMIT = 4.5, 5.5
 """Normalised residual that names a reading: a few hundred rows of telemetry, tens of thousands of meters."""
-CRITICAL = 0.05
-"""Where the residual keeps less than this share of the standard deviation, an error cannot show."""
+CRITICAL = 0.3
+"""Where the residual keeps less than this share of the standard deviation, an error of ten standard deviations moves it
+by less than three of its own: no alarm could tell it from chance, so such a reading is listed and never named."""
 _AT_ONCE = 20
 
 
@@ -33,18 +34,18 @@ class Residuals:
     normalised: Floats
     """Absolute residual over its standard deviation; 0 where the row is critical or no instrument's."""
     redundancy: Floats
-    """Variance that is left in the residual over the row's own, from 0 (critical) to 1; NaN without a reading."""
+    """Standard deviation that is left in the residual over the row's own, from 0 to 1; NaN without a reading."""
     is_tested: Flags
+    """Readings that are not critical."""
 
 
 def examine(evidence: Evidence, solution: Solution, spread: Covariance) -> Residuals:
     """Return the normalised residuals of an estimate."""
     is_read = np.isin(evidence.origin, (Origin.TELEMETRY, Origin.METER)) & (evidence.weight > 0)
-    redundancy = np.clip(1.0 - evidence.weight * spread.explained, 0.0, 1.0)
-    is_tested = is_read & (redundancy > CRITICAL**2)
-    sigma = np.sqrt(
-        np.where(is_tested, redundancy / np.where(is_read, evidence.weight, 1.0), np.inf)
-    )
+    redundancy = np.sqrt(np.clip(1.0 - evidence.weight * spread.explained, 0.0, 1.0))
+    is_tested = is_read & (redundancy > CRITICAL)
+    own = np.sqrt(np.where(is_read, evidence.weight, 1.0))
+    sigma = np.where(is_tested, redundancy / own, np.inf)
     return Residuals(
         normalised=np.abs(solution.residual) / sigma,
         redundancy=np.where(is_read, redundancy, np.nan),

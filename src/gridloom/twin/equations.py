@@ -28,6 +28,15 @@ PRIOR_WEIGHT = 1e-6
 """Keeps what nothing measures near its start: a standard deviation of 1000 pu, far above any real one."""
 
 
+_ENDS = (
+    (False, False, (Quantity.P_FROM, Quantity.Q_FROM)),
+    (False, True, (Quantity.P_TO, Quantity.Q_TO)),
+    (True, False, (Quantity.I_FROM,)),
+    (True, True, (Quantity.I_TO,)),
+)
+"""Kinds of ports at branch ends: current or power, at the from or the to side, and the rows that read them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linearisation:
     """The equations at one voltage."""
@@ -35,7 +44,7 @@ class Linearisation:
     voltage: Complexes
     magnitude: Floats
     power: Complexes
-    """Of each port, shape (port,) [pu]."""
+    """Of each port, or the magnitude of its current, shape (port,) [pu]."""
     slope: Floats
     """Shape (term, 4), see `equations_kernel.linearise`."""
 
@@ -64,7 +73,14 @@ class Equations:
         power = np.empty(len(self.port_node), dtype=np.complex128)
         slope = np.empty((len(self.term_node), 4))
         linearise(
-            voltage, self.port_node, self.port_start, self.term_node, self.term_y, power, slope
+            voltage,
+            self.port_node,
+            self.port_is_current,
+            self.port_start,
+            self.term_node,
+            self.term_y,
+            power,
+            slope,
         )
         return Linearisation(voltage=voltage, magnitude=np.abs(voltage), power=power, slope=slope)
 
@@ -203,30 +219,31 @@ class Equations:
         )
 
     def _add_ports(self) -> None:
-        net = self.network
-        admittance = net.admittance
-        at_from = np.isin(self.quantity, (Quantity.P_FROM, Quantity.Q_FROM))
-        at_to = np.isin(self.quantity, (Quantity.P_TO, Quantity.Q_TO))
-        from_rows, to_rows = np.unique(self.place[at_from]), np.unique(self.place[at_to])
-        ends = np.stack([net.from_node, net.to_node], axis=1)
-        self.port_node: Rows = np.concatenate(
-            [np.arange(net.n_nodes), net.from_node[from_rows], net.to_node[to_rows]]
+        """Number the ports: all nodes, then the measured ends of branches, powers and currents apart."""
+        net, admittance = self.network, self.network.admittance
+        nodes, starts = [np.arange(net.n_nodes)], [np.diff(admittance.indptr).astype(np.int64)]
+        terms = [admittance.indices.astype(np.int64)]
+        values, port_part, taken = [admittance.data], 2 * self.place, net.n_nodes
+        port_part[self.quantity == Quantity.Q_INJECTION] += 1
+        for is_current, at_to, kinds in _ENDS:
+            rows = np.isin(self.quantity, kinds)
+            branch = np.unique(self.place[rows])
+            port_part[rows] = 2 * (taken + np.searchsorted(branch, self.place[rows]))
+            port_part[rows] += (self.quantity[rows] == kinds[-1]) & (not is_current)
+            nodes.append((net.to_node if at_to else net.from_node)[branch])
+            starts.append(np.full(len(branch), 2, dtype=np.int64))
+            terms.append(np.stack([net.from_node, net.to_node], axis=1)[branch].ravel())
+            y = (net.y_tf, net.y_tt) if at_to else (net.y_ff, net.y_ft)
+            values.append(np.stack(y, axis=1)[branch].ravel())
+            taken += len(branch)
+        self.port_node: Rows = np.concatenate(nodes)
+        self.port_is_current: Flags = np.arange(taken) >= taken - len(nodes[-1]) - len(nodes[-2])
+        self.port_start: Rows = np.concatenate([[0], np.cumsum(np.concatenate(starts))]).astype(
+            np.int64
         )
-        widths = np.concatenate(
-            [np.diff(admittance.indptr), np.full(len(from_rows) + len(to_rows), 2)]
-        )
-        self.port_start: Rows = np.concatenate([[0], np.cumsum(widths)]).astype(np.int64)
-        self.term_node: Rows = np.concatenate(
-            [admittance.indices, ends[from_rows].ravel(), ends[to_rows].ravel()]
-        ).astype(np.int64)
-        y_from = np.stack([net.y_ff, net.y_ft], axis=1)[from_rows].ravel()
-        y_to = np.stack([net.y_tf, net.y_tt], axis=1)[to_rows].ravel()
-        self.term_y: Complexes = np.concatenate([admittance.data, y_from, y_to])
-        port = self.place.copy()
-        port[at_from] = net.n_nodes + np.searchsorted(from_rows, self.place[at_from])
-        port[at_to] = net.n_nodes + len(from_rows) + np.searchsorted(to_rows, self.place[at_to])
-        is_q = np.isin(self.quantity, (Quantity.Q_INJECTION, Quantity.Q_FROM, Quantity.Q_TO))
-        self.port_part: Rows = (2 * port + is_q)[~self.is_voltage]
+        self.term_node: Rows = np.concatenate(terms).astype(np.int64)
+        self.term_y: Complexes = np.concatenate(values)
+        self.port_part: Rows = port_part[~self.is_voltage]
         """Twice the port, plus one for reactive power, of each row that is no voltage."""
 
     def _add_pattern(self) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from gridloom.physics.arrays import Complexes, Floats, Rows
+from gridloom.physics.arrays import Complexes, Flags, Floats, Rows
 
 
 @njit(cache=True, nogil=True)
 def linearise(
     v: Complexes,
     port_node: Rows,
+    is_current: Flags,
     port_start: Rows,
     term_node: Rows,
     term_y: Complexes,
@@ -28,6 +29,7 @@ def linearise(
     Args:
         v: Complex voltage of each node [pu].
         port_node: Node of each port.
+        is_current: Whether the port measures the magnitude of its current, which then stands in place of P.
         port_start: First term of each port, and the end of the last.
         term_node: Node of each term.
         term_y: Admittance of each term [pu].
@@ -37,6 +39,9 @@ def linearise(
     for port in range(port_node.shape[0]):
         i = port_node[port]
         first, last = port_start[port], port_start[port + 1]
+        if is_current[port]:
+            power[port] = _current(v, first, last, term_node, term_y, slope)
+            continue
         total = 0.0 + 0.0j
         for t in range(first, last):
             total += v[i] * np.conj(term_y[t] * v[term_node[t]])
@@ -51,6 +56,23 @@ def linearise(
                 by_magnitude += total / abs(v[i])
             slope[t, 0], slope[t, 1] = by_angle.real, by_magnitude.real
             slope[t, 2], slope[t, 3] = by_angle.imag, by_magnitude.imag
+
+
+@njit(cache=True, nogil=True)
+def _current(
+    v: Complexes, first: int, last: int, term_node: Rows, term_y: Complexes, slope: Floats
+) -> complex:
+    total = 0.0 + 0.0j
+    for t in range(first, last):
+        total += term_y[t] * v[term_node[t]]
+    size = abs(total)
+    # Without any current its direction, and with it the derivative, is undefined.
+    direction = np.conj(total) / max(size, 1e-9)
+    for t in range(first, last):
+        part = direction * term_y[t] * v[term_node[t]]
+        slope[t, 0], slope[t, 1] = -part.imag, part.real / abs(v[term_node[t]])
+        slope[t, 2] = slope[t, 3] = 0.0
+    return complex(size, 0.0)
 
 
 @njit(cache=True, nogil=True)

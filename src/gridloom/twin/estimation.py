@@ -18,7 +18,7 @@ from gridloom.grid.model import Grid
 from gridloom.physics.arrays import Complexes, Flags, Rows
 from gridloom.physics.per_unit import PerUnitModel
 from gridloom.twin.bad_data import examine, liar_of_node, worst_rows
-from gridloom.twin.evidence import JUMP_NS, Evidence, EvidenceBook, P, Q, V
+from gridloom.twin.evidence import CURRENT, JUMP_NS, Evidence, EvidenceBook, P, Q, V
 from gridloom.twin.layout import Layout, layout_of
 from gridloom.twin.measurements import NAMES, Quantity
 from gridloom.twin.observability import observable_nodes
@@ -136,7 +136,7 @@ class Estimator:
             evidence=evidence,
             solution=solution,
             spread=spread,
-            redundancy=residuals.redundancy,
+            residuals=residuals,
             observable=self._observable,
             suspects=self._standing_suspects(),
         )
@@ -269,7 +269,8 @@ class Estimator:
         elif quantity is Quantity.VOLTAGE:
             columns = (V,)
         else:
-            columns = (P,) if quantity in {Quantity.P_FROM, Quantity.P_TO} else (Q,)
+            # Power and current of one device contradict each other: which of them lies cannot be told.
+            columns = (P, Q, CURRENT)
         self._book.doubt(instrument, columns)
         suspect = SuspectReading(
             instrument=self.instruments.id[instrument],

@@ -32,8 +32,10 @@ JUMP_NS = 60 * NS_PER_S
 TELEMETRY_S = 30.0
 """Telemetry older than this many of its periods, and this many seconds, no longer counts."""
 METER_V_S = 7200.0
-_FLOW_FLOOR_MW = 1e-3
-_FLOW_DRIFT = 0.003
+_FLOW_FLOOR_MW = 3e-4
+_LEAST_CURRENT = 0.02
+"""Below this a current's magnitude says nothing that its power does not, and has no clear derivative [pu on 1 MVA]."""
+_FLOW_DRIFT = 5e-4
 """A flow may change by this share of itself in a second."""
 _V_DRIFT = 1e-4
 """A voltage may change by this much in a second, as a random walk [pu]."""
@@ -43,7 +45,7 @@ _AFTER_SWITCHING_PU = 0.02
 """How far the voltage at a meter may have moved by switching since it was read [pu]."""
 _LEAST_V, _MOST_V = 0.3, 2.0
 """Readings outside are a dead bus or nonsense [pu]."""
-_ZERO_SIGMA, _CONDITION = 1e-6, 1e-7
+_ZERO_SIGMA, _CONDITION = 1e-6, 1e-8
 """Nothing injects nothing: a standard deviation of 1 W, or as much as the admittance there lets rounding resolve."""
 _SOURCE_SIGMA = 0.03
 """What a documented source voltage is worth [pu]."""
@@ -51,8 +53,10 @@ _LEAP_PU = 0.01
 """An instrument that moves by this much more than the others in one cycle does not tell the common movement [pu]."""
 _HISTORY = 4096
 
-P, Q, V = 0, 1, 2
-"""Columns of a reading that the estimator uses."""
+_A_PER_KA = 1000.0
+P, Q, V, CURRENT = 0, 1, 2, 3
+"""Columns of what is kept of a reading: MW, Mvar, pu, kA."""
+_FLOW_COLUMNS = [P, Q, CURRENT]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +82,9 @@ class EvidenceBook:
         self._source_vm_pu = source_vm_pu
         self._instruments, self._sensors, self._elements = instruments, sensors, elements
         n = len(instruments)
-        self._value: Floats = np.full((3, n), np.nan)
+        self._value: Floats = np.full((4, n), np.nan)
         self._time_ns: Rows = np.full(n, NEVER)
-        self._doubted_ns: Rows = np.full((3, n), NEVER)
+        self._doubted_ns: Rows = np.full((4, n), NEVER)
         """Time of the reading that is not believed, per column."""
         class_pct = np.full(len(elements), np.nan)
         class_pct[sensors.meter_element] = instruments.class_pct[sensors.meter_row]
@@ -118,6 +122,7 @@ class EvidenceBook:
         self.refused += int(silent.sum())
         self._value[:2, rows] = np.where(np.isfinite(power), power, np.nan)
         self._value[V, rows] = np.where((v_pu > _LEAST_V) & (v_pu < _MOST_V), v_pu, np.nan)
+        self._value[CURRENT, rows] = np.where(np.isfinite(raw[3]), raw[3], np.nan) / _A_PER_KA
         self._time_ns[rows] = readings.time_ns[rows]
         self._read_meters(rows, power, v_pu)
 
@@ -237,16 +242,19 @@ class EvidenceBook:
 
     def _flow_rows(self, layout: Layout, age_s: Floats) -> tuple[Floats, Floats, Rows]:
         row = layout.flow_row
-        value, age = self._value[:2, row], age_s[row]
-        size = np.hypot(value[0], value[1])
+        value, age = self._value[_FLOW_COLUMNS][:, row], age_s[row]
+        # With the voltage near 1 pu, the current is as large in per unit as the apparent power.
+        value[2] /= layout.flow_base_ka
+        size = np.stack([*[np.hypot(value[0], value[1])] * 2, value[2]])
         variance = (self._instruments.class_pct[row] / 300 * value) ** 2 + _FLOW_FLOOR_MW**2
         with np.errstate(invalid="ignore"):
             variance += (_FLOW_DRIFT * size) ** 2 * np.minimum(age, 1e9)
+            variance[2, ~(value[2] > _LEAST_CURRENT)] = np.inf
         before = (self._time_ns[row] < self._switched_ns) & np.isfinite(age)
-        for part in (P, Q):
-            drop = (age > self._longest_s(row)) | before | self._is_doubted(part)[row]
-            variance[part, drop] = np.inf
-        return value.ravel(), variance.ravel(), np.full(2 * len(row), Origin.TELEMETRY)
+        drop = (age > self._longest_s(row)) | before
+        for part, column in enumerate(_FLOW_COLUMNS):
+            variance[part, drop | self._is_doubted(column)[row]] = np.inf
+        return value.ravel(), variance.ravel(), np.full(3 * len(row), Origin.TELEMETRY)
 
     def _longest_s(self, row: Rows) -> Floats:
         return np.maximum(

@@ -24,7 +24,7 @@ _START_DRIFT_PER_S = 0.05**2 / 60
 """Before two readings: 5 % of the rating in a minute, as a variance per second."""
 _LEARNING = 0.1
 """Weight of the newest change in the learned drift, once there were ten."""
-_GROUP_WORTH = 5.0
+_GROUP_WORTH = 3.0
 """An element's own changes weigh more than its group's from this many on."""
 NEVER: Final = int(np.iinfo(np.int64).min)
 """Time of what was never read."""
@@ -101,16 +101,20 @@ class InjectionModel:
         self._drift[:, elements] += weight * (change - self._drift[:, elements])
 
     def _drift_per_s(self) -> Floats:
-        """Return each element's drift, the group's where its own is not known well, shape (2, element)."""
+        """Return each element's drift, its group's and everybody's where it is not known well, shape (2, element)."""
         n = int(self._group.max(initial=-1)) + 1
-        learned = np.bincount(self._group, np.minimum(self._changes, 1.0), n)
+        seen = np.minimum(self._changes, 1.0)
+        per_group = np.bincount(self._group, seen, n)
         own = self._changes / (self._changes + _GROUP_WORTH)
         result = np.empty_like(self._drift)
         for part in range(2):
-            total = np.bincount(self._group, self._drift[part] * np.minimum(self._changes, 1.0), n)
-            # The stated drift counts as a few readings of its own, so that a group of one or two learns slowly.
-            mean = (total + _LEAST_GROUP * _START_DRIFT_PER_S) / (learned + _LEAST_GROUP)
-            result[part] = own * self._drift[part] + (1 - own) * mean[self._group]
+            learned = self._drift[part] * seen
+            everybody = (learned.sum() + _LEAST_GROUP * _START_DRIFT_PER_S) / (
+                seen.sum() + _LEAST_GROUP
+            )
+            total = np.bincount(self._group, learned, n)
+            group = (total + _LEAST_GROUP * everybody) / (per_group + _LEAST_GROUP)
+            result[part] = own * self._drift[part] + (1 - own) * group[self._group]
         drift: Floats = result * self._size**2
         return drift
 

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from gridloom.physics.per_unit import PerUnitModel
 
 
-_COMMON_PU = 5e-4
-"""Standard deviation of what all meters' voltages may have in common: late, and on a documented model [pu]."""
+_COMMON_PU, _CARRIED_PU = 3e-4, 2e-3
+"""Standard deviation of what all meters' voltages may have in common [pu]: late and on a documented model; and carried
+to now by telemetry, whose noise of one instrument is the second figure."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Rows in this order: P and Q of the free nodes, voltages, voltages of the sources, P and Q of the flows."""
+    """Rows in this order: P and Q of the free nodes, voltages, voltages of the sources, P, Q and I of the flows."""
 
     topology: Topology
     live: LiveNetwork
@@ -47,6 +48,8 @@ class Layout:
     """Sources at a live node: their documented voltage stands in while nothing better is known."""
     flow_row: Rows
     """Instrument of each flow."""
+    flow_base_ka: Floats
+    """Current of 1 MVA at each flow."""
     instrument: Rows
     """Instrument of each row of the equations; -1 at a node, where there may be several, shape (m,)."""
     common: CommonError
@@ -83,15 +86,17 @@ def layout_of(
             np.full(len(seen) + len(source), Quantity.VOLTAGE),
             Quantity.P_FROM + at_to,
             Quantity.Q_FROM + at_to,
+            Quantity.I_FROM + sensors.flow_side[flow],
         ]
     )
     at_source = node_of_bus[model.grid.sources.bus[source]]
-    place = np.concatenate([free, free, voltage_node[seen], at_source, branch[flow], branch[flow]])
+    place = np.concatenate([free, free, voltage_node[seen], at_source, *[branch[flow]] * 3])
     nobody, none = (
         np.full(2 * len(free), -1, dtype=np.int64),
         np.full(len(source), -1, dtype=np.int64),
     )
     flow_row, voltage_row = sensors.flow_row[flow], sensors.voltage_row[seen]
+    carried = _CARRIED_PU / np.sqrt(max(1, int((~sensors.voltage_is_meter[seen]).sum())))
     of_meters = np.zeros(len(place), dtype=np.bool_)
     of_meters[2 * len(free) + np.flatnonzero(sensors.voltage_is_meter[seen])] = True
     return Layout(
@@ -106,7 +111,8 @@ def layout_of(
         voltage_row=voltage_row,
         voltage_is_meter=sensors.voltage_is_meter[seen],
         flow_row=flow_row,
+        flow_base_ka=model.current_base_ka[sensors.flow_branch[flow], sensors.flow_side[flow]],
         source=source,
-        instrument=np.concatenate([nobody, voltage_row, none, flow_row, flow_row]),
-        common=CommonError(rows=of_meters, sigma=_COMMON_PU),
+        instrument=np.concatenate([nobody, voltage_row, none, *[flow_row] * 3]),
+        common=CommonError(rows=of_meters, sigma=float(np.hypot(_COMMON_PU, carried))),
     )

@@ -21,6 +21,9 @@ class Quantity(IntEnum):
     Q_FROM = 4
     P_TO = 5
     Q_TO = 6
+    I_FROM = 7
+    """Magnitude of the current into a branch at its from side."""
+    I_TO = 8
 
 
 NAMES: dict[Quantity, str] = {
@@ -31,6 +34,8 @@ NAMES: dict[Quantity, str] = {
     Quantity.Q_FROM: "q_mvar",
     Quantity.P_TO: "p_mw",
     Quantity.Q_TO: "q_mvar",
+    Quantity.I_FROM: "i_pu",
+    Quantity.I_TO: "i_pu",
 }
 """What people call each."""
 

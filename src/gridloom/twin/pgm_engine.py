@@ -19,7 +19,7 @@ from power_grid_model.errors import PowerGridError
 
 from gridloom.core.units import BASE_MVA
 from gridloom.physics.pgm import PgmModel
-from gridloom.twin.measurements import Origin, Quantity
+from gridloom.twin.measurements import Quantity
 from gridloom.twin.wls import Solution, evaluate_at
 
 if TYPE_CHECKING:
@@ -51,11 +51,22 @@ class PgmEngine:
         self._pgm_branch = np.zeros(len(joined), dtype=np.int64)
         self._pgm_branch[layout.live.branch_of_row[joined]] = self._pgm.branch_id[joined]
 
+        # One load a node carries all that is measured there; what it consists of is no matter here.
+        load = self._pgm.input["sym_load"]
+        load = load[np.isin(load["id"], self._pgm.injection_id)]
+        self._input = {
+            name: self._pgm.input[name] for name in ("node", "generic_branch", "source", "shunt")
+        }
+        self._input["sym_load"] = load
+        of_pgm_node = np.full(self._pgm.n_nodes, -1, dtype=np.int64)
+        of_pgm_node[load["node"]] = load["id"]
+        self._load = of_pgm_node[self._pgm_node]
+
     def voltages(self, evidence: Evidence) -> tuple[Complexes, bool]:
         """Return the estimated voltage of each node, shape (node,), and whether the engine was content."""
         sensors = self._sensors(evidence)
         core = PowerGridModel(
-            {**self._pgm.input, **sensors}, system_frequency=self._pgm.grid.frequency_hz
+            {**self._input, **sensors}, system_frequency=self._pgm.grid.frequency_hz
         )
         try:
             output = core.calculate_state_estimation(
@@ -99,9 +110,9 @@ class PgmEngine:
 
     def _power_sensors(self, evidence: Evidence, taken: int) -> Structured:
         quantity, place = self._layout.equations.quantity, self._layout.equations.place
-        parts: list[tuple[Rows, Rows, Rows, MeasuredTerminalType]] = []
+        parts: list[tuple[Rows, Rows, Rows, int]] = []
         for p, q, target, terminal in (
-            (Quantity.P_INJECTION, Quantity.Q_INJECTION, self._pgm_node, MeasuredTerminalType.node),
+            (Quantity.P_INJECTION, Quantity.Q_INJECTION, self._load, MeasuredTerminalType.load),
             (
                 Quantity.P_FROM,
                 Quantity.Q_FROM,
@@ -111,21 +122,23 @@ class PgmEngine:
             (Quantity.P_TO, Quantity.Q_TO, self._pgm_branch, MeasuredTerminalType.branch_to),
         ):
             p_rows, q_rows = np.flatnonzero(quantity == p), np.flatnonzero(quantity == q)
-            # The engine knows by itself that nothing injects nothing, and takes no sensor there.
             use = (evidence.weight[p_rows] > 0) & (evidence.weight[q_rows] > 0)
-            use &= evidence.origin[p_rows] != Origin.ZERO
+            # The engine knows by itself that nothing injects nothing, and has no load there.
+            use &= target[place[p_rows]] >= 0
             p_rows, q_rows = p_rows[use], q_rows[use]
-            parts.append((p_rows, q_rows, target[place[p_rows]], terminal))
+            parts.append((p_rows, q_rows, target[place[p_rows]], int(terminal)))
         out = initialize_array("input", "sym_power_sensor", sum(len(part[0]) for part in parts))
         out["id"] = self._pgm.first_free_id + taken + np.arange(len(out))
-        p_rows, q_rows, target = (np.concatenate([part[at] for part in parts]) for at in range(3))
-        out["measured_object"] = target
+        p_rows, q_rows = (np.concatenate([part[at] for part in parts]) for at in range(2))
+        out["measured_object"] = np.concatenate([part[2] for part in parts])
         out["measured_terminal_type"] = np.repeat(
-            [int(part[3]) for part in parts], [len(part[0]) for part in parts]
+            [part[3] for part in parts], [len(part[0]) for part in parts]
         )
+        # A load's sensor counts consumption.
+        sign = np.where(np.arange(len(out)) < len(parts[0][0]), -_VA, _VA)
         out["p_measured"], out["q_measured"] = (
-            evidence.value[p_rows] * _VA,
-            evidence.value[q_rows] * _VA,
+            evidence.value[p_rows] * sign,
+            evidence.value[q_rows] * sign,
         )
         out["p_sigma"], out["q_sigma"] = (
             evidence.weight[p_rows] ** -0.5 * _VA,

@@ -11,7 +11,7 @@ from gridloom.grid.instruments import Instruments
 from gridloom.physics.arrays import Complexes, Flags, Floats
 from gridloom.physics.per_unit import PerUnitModel
 from gridloom.physics.results import result_from_voltages
-from gridloom.twin.bad_data import CRITICAL
+from gridloom.twin.bad_data import CRITICAL, Residuals
 from gridloom.twin.evidence import Evidence, P, Q
 from gridloom.twin.layout import Layout
 from gridloom.twin.measurements import Origin
@@ -31,7 +31,7 @@ class Estimate:
     evidence: Evidence
     solution: Solution
     spread: Covariance
-    redundancy: Floats
+    residuals: Residuals
     observable: Flags
     suspects: tuple[SuspectReading, ...]
 
@@ -72,6 +72,7 @@ def grid_state(  # noqa: PLR0913 - one cycle's facts, each from another source
     injection = _element_injections(estimate, elements, voltage)
     loads, generators = elements.n_loads, elements.n_loads + elements.n_generators
     lines, transformers = flows.line_flow, flows.transformer_flow
+    redundancy = _redundancy(estimate, instruments, sensors, elements)
     chi_square, limit = _chi_square(estimate)
     return GridState(
         time_ns=now_ns,
@@ -101,7 +102,8 @@ def grid_state(  # noqa: PLR0913 - one cycle's facts, each from another source
         engine=engine,
         iterations=estimate.solution.iterations,
         measured_share=_measured_share(estimate),
-        is_critical=_critical(estimate, instruments, sensors, elements),
+        redundancy=redundancy,
+        is_critical=redundancy < CRITICAL,
         chi_square=chi_square,
         chi_square_limit=limit,
         suspects=estimate.suspects,
@@ -145,22 +147,23 @@ def _measured_share(estimate: Estimate) -> float:
     return float((origin == Origin.METER).sum() / asked) if asked else 0.0
 
 
-def _critical(
+def _redundancy(
     estimate: Estimate, instruments: Instruments, sensors: Sensors, elements: Elements
-) -> Flags:
-    """Return instruments with at least one reading in use that the others could not contradict."""
-    layout = estimate.layout
-    alone = estimate.redundancy < CRITICAL**2
-    is_critical = np.zeros(len(instruments), dtype=np.bool_)
-    own = layout.instrument >= 0
-    is_critical[layout.instrument[own & alone]] = True
+) -> Floats:
+    """Return the least redundancy of each instrument's readings in use; NaN where none is, shape (instrument,)."""
+    layout, of_row = estimate.layout, estimate.residuals.redundancy
+    least = np.full(len(instruments), np.inf)
+    own = (layout.instrument >= 0) & np.isfinite(of_row)
+    np.minimum.at(least, layout.instrument[own], of_row[own])
     n = len(layout.free_node)
-    at_node = np.zeros(layout.n_nodes, dtype=np.bool_)
-    at_node[layout.free_node] = alone[:n] | alone[n : 2 * n]
-    by_element = np.zeros(len(elements), dtype=np.bool_)
+    at_node = np.full(layout.n_nodes, np.inf)
+    at_node[layout.free_node] = np.nan_to_num(np.minimum(of_row[:n], of_row[n : 2 * n]), nan=np.inf)
+    by_element = np.full(len(elements), np.inf)
     by_element[layout.element_used] = at_node[layout.element_node]
-    is_critical[sensors.meter_row] |= by_element[sensors.meter_element]
-    return is_critical
+    least[sensors.meter_row] = np.minimum(
+        least[sensors.meter_row], by_element[sensors.meter_element]
+    )
+    return np.where(np.isfinite(least), least, np.nan)
 
 
 def _freshness(

@@ -16,7 +16,7 @@ class SuspectReading:
     instrument: str
     """Id of the instrument."""
     quantity: str
-    """`v_pu`, `p_mw` or `q_mvar`."""
+    """`v_pu`, `p_mw`, `q_mvar`, or `i_pu` on 1 MVA."""
     time_ns: int
     """When it was read."""
     measured: float
@@ -70,8 +70,11 @@ class GridState:
     iterations: int
     measured_share: float
     """Share of the nodes with customers whose injection was read rather than guessed; 0 when all meters are silent."""
+    redundancy: Floats
+    """How much of an error in each instrument's least supported reading would show, from 0 to 1; NaN where none of its
+    readings is in the estimate, shape (instrument,)."""
     is_critical: Flags
-    """Instruments with a reading in the estimate that nothing else could contradict, shape (instrument,)."""
+    """Instruments with a reading that the others could not contradict: such readings are believed and never named."""
     chi_square: float
     """Sum of squared weighted residuals over its expectation: at most about 1 when model and readings agree."""
     chi_square_limit: float
