@@ -165,3 +165,38 @@ def with_load_factor(grid: Grid, factor: float) -> Grid:
     return grid.with_tables(
         loads=loads.with_columns(p_mw=loads.p_mw * factor, q_mvar=loads.q_mvar * factor)
     )
+
+
+def with_switches_everywhere(grid: Grid) -> Grid:
+    """The same grid with a closed switch at both ends of every line and transformer, and two open ties more."""
+    n_bus, lines, old = len(grid.buses), grid.lines, grid.switches
+    more = {
+        name: np.append(getattr(lines, name), getattr(lines, name)[:2])
+        for name in lines.column_names()
+    }
+    more |= {"id": [*lines.id, "tie a", "tie b"]}
+    more["from_bus"][-2:], more["to_bus"][-2:] = [0, n_bus // 2], [n_bus - 1, n_bus // 3]
+    lines = Lines(**more)
+    bus, kind, element = list(old.bus), list(old.element_kind), list(old.element)
+    for name, table, ends in (
+        ("line", lines, ("from_bus", "to_bus")),
+        ("transformer", grid.transformers, ("hv_bus", "lv_bus")),
+    ):
+        for row in range(len(table)):
+            bus += [int(getattr(table, end)[row]) for end in ends]
+            kind += [name] * 2
+            element += [row] * 2
+    closed = np.ones(len(bus), dtype=bool)
+    closed[: len(old)] = old.closed
+    is_new_tie = np.array(
+        [k == "line" and e >= len(lines) - 2 for k, e in zip(kind, element, strict=True)]
+    )
+    closed[is_new_tie] = False
+    switches = Switches(
+        id=[f"w{k}" for k in range(len(bus))],
+        bus=bus,
+        element_kind=kind,
+        element=element,
+        closed=closed,
+    )
+    return grid.with_tables(lines=lines, switches=switches)

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.physics.grids import district, random_radial, two_buses, with_load_factor
+from tests.physics.grids import (
+    district,
+    random_radial,
+    two_buses,
+    with_load_factor,
+    with_switches_everywhere,
+)
 
 from gridloom.core.errors import BadInput
 from gridloom.grid.model import Grid, Lines, Sources, Switches
@@ -133,6 +139,41 @@ def test_moving_switches_gives_what_a_fresh_solver_gives():
         moved = solver.update_switches(closed).powerflow()
         fresh = RadialSolver(grid.with_positions(closed)).powerflow()
         np.testing.assert_array_equal(moved.v, fresh.v)
+
+
+@given(SEEDS)
+@settings(max_examples=60, deadline=None)
+def test_any_sequence_of_moves_gives_what_a_fresh_solver_gives(seed):
+    grid = with_switches_everywhere(random_radial(seed))
+    rng = np.random.default_rng(seed)
+    solver = RadialSolver(grid)
+    closed = grid.switches.closed.copy()
+    for _ in range(12):
+        asked = closed.copy()
+        moving = rng.choice(len(closed), int(rng.integers(1, 5)), replace=False)
+        asked[moving] = rng.random(len(moving)) < 0.6
+        try:
+            fresh = RadialSolver(grid.with_positions(asked)).powerflow()
+        except NotRadial:
+            with pytest.raises(NotRadial):
+                solver.update_switches(asked)
+            fresh = RadialSolver(grid.with_positions(closed)).powerflow()
+        else:
+            solver.update_switches(asked)
+            closed = asked
+        moved = solver.powerflow()
+        np.testing.assert_allclose(moved.v, fresh.v, atol=1e-9)
+        np.testing.assert_allclose(moved.power, fresh.power, atol=1e-6)
+
+
+def test_solution_keeps_its_flows_when_switches_move_on():
+    grid = with_switches_everywhere(random_radial(5))
+    solver = RadialSolver(grid)
+    nothing = np.zeros(len(grid.buses))
+    solution = solver.solve(nothing - 0.05, nothing)
+    solver.update_switches(np.zeros(len(grid.switches), dtype=bool))
+    again = RadialSolver(grid).solve(nothing - 0.05, nothing)
+    np.testing.assert_array_equal(solution.result.power, again.result.power)
 
 
 def test_sibling_leaves_the_solver_as_it_is():

@@ -41,24 +41,25 @@ def incidence(n_bus: int, ends: Indices) -> tuple[Indices, Indices, Indices]:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def open_ends(in_service: Flags, switch_end: Indices, closed: Flags, out: Flags) -> None:
+def open_ends(
+    in_service: Flags, switch_end: Indices, closed: Flags, n_open: Indices, out: Flags
+) -> None:
     """Write which edges conduct at each end into `out`, shape (edge, 2).
 
     Args:
         in_service: Ends with every switch closed, shape (edge, 2); bus ties are edges with both ends here.
-        switch_end: Edge and side that each switch can open, shape (switch, 2); side 2 means both.
+        switch_end: Edge and side that each switch opens, shape (switch, 2).
         closed: Position of each switch, shape (switch,).
-        out: Result, same shape as `in_service`.
+        n_open: Result, number of open switches at each end, shape (edge, 2).
+        out: Result, shape (edge, 2).
     """
     out[:] = in_service
+    n_open[:] = 0
     for s in range(closed.shape[0]):
-        e = switch_end[s, 0]
+        e, side = switch_end[s, 0], switch_end[s, 1]
         if e >= 0 and not closed[s]:
-            side = switch_end[s, 1]
-            if side != 1:
-                out[e, 0] = False
-            if side != 0:
-                out[e, 1] = False
+            out[e, side] = False
+            n_open[e, side] += 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -78,6 +79,8 @@ def grow_forest(
     r: Floats,
     x: Floats,
     chord: Indices,
+    bus_list: Indices,
+    first: Indices,
 ) -> tuple[int, int]:
     """Number the nodes that the roots reach and refer them to their roots, so that no ratio is left in the sweep.
 
@@ -98,14 +101,14 @@ def grow_forest(
         r: Result, referred resistance to the parent.
         x: Result, referred reactance to the parent.
         chord: Result, branches that close a loop, be it within a tree, between two sources, or in parallel.
+        bus_list: Result, the buses in the order of their nodes.
+        first: Result, place of each node's first bus in it; one entry more than nodes.
 
     Returns:
         Number of nodes and number of chords.
     """
-    n_bus, n_branch = node_of_bus.shape[0], from_bus.shape[0]
+    n_branch = from_bus.shape[0]
     node_of_bus[:] = -1
-    # Buses in the order of their nodes: those of node k stand from first[k] on.
-    bus_list, first = np.empty(n_bus, np.int32), np.empty(n_bus + 1, np.int32)
     n_node, n_chord, n_listed = 0, 0, 0
     for source in range(roots.shape[0]):
         bus = roots[source]
@@ -118,7 +121,7 @@ def grow_forest(
         first[n_node] = n_listed
         node_of_bus[bus] = n_node
         bus_list[n_listed] = bus
-        n_listed = _list_fused(
+        n_listed = list_fused(
             n_node, n_branch, start, edge, other, conducts, node_of_bus, bus_list, n_listed + 1
         )
         n_node += 1
@@ -138,27 +141,25 @@ def grow_forest(
                         chord[n_chord] = e
                         n_chord += 1
                     continue
-                parent[n_node], parent_edge[n_node] = k, e
-                to_side = scale[k]
-                if branch[e, 2] == 1.0 and branch[e, 3] == 0.0:
-                    scale[n_node], inverse_scale[n_node] = to_side, inverse_scale[k]
-                else:
-                    ratio = complex(branch[e, 2], branch[e, 3])
-                    inverse = complex(branch[e, 4], branch[e, 5])
-                    if from_bus[e] == bus:
-                        scale[n_node] = scale[k] * ratio
-                        inverse_scale[n_node] = inverse_scale[k] * inverse
-                        to_side = scale[n_node]
-                    else:
-                        scale[n_node] = scale[k] * inverse
-                        inverse_scale[n_node] = inverse_scale[k] * ratio
-                square = to_side.real**2 + to_side.imag**2
-                r[n_node], x[n_node] = branch[e, 0] * square, branch[e, 1] * square
+                place_node(
+                    n_node,
+                    k,
+                    e,
+                    bus,
+                    from_bus,
+                    branch,
+                    parent,
+                    parent_edge,
+                    scale,
+                    inverse_scale,
+                    r,
+                    x,
+                )
                 node_of_bus[far] = n_node
                 bus_list[n_listed] = far
                 n_listed += 1
                 if edge[start[far + 1] - 1] >= n_branch:
-                    n_listed = _list_fused(
+                    n_listed = list_fused(
                         n_node,
                         n_branch,
                         start,
@@ -175,8 +176,42 @@ def grow_forest(
     return n_node, n_chord
 
 
+@njit(inline="always")
+def place_node(
+    node: int,
+    above: int,
+    e: int,
+    bus_above: int,
+    from_bus: Rows,
+    branch: Floats,
+    parent: Indices,
+    parent_edge: Indices,
+    scale: Complexes,
+    inverse_scale: Complexes,
+    r: Floats,
+    x: Floats,
+) -> None:
+    """Hang `node` below the node `above` by branch `e`, whose end at that node is `bus_above`."""
+    parent[node], parent_edge[node] = above, e
+    to_side = scale[above]
+    if branch[e, 2] == 1.0 and branch[e, 3] == 0.0:
+        scale[node], inverse_scale[node] = to_side, inverse_scale[above]
+    else:
+        ratio = complex(branch[e, 2], branch[e, 3])
+        inverse = complex(branch[e, 4], branch[e, 5])
+        if from_bus[e] == bus_above:
+            scale[node] = scale[above] * ratio
+            inverse_scale[node] = inverse_scale[above] * inverse
+            to_side = scale[node]
+        else:
+            scale[node] = scale[above] * inverse
+            inverse_scale[node] = inverse_scale[above] * ratio
+    square = to_side.real**2 + to_side.imag**2
+    r[node], x[node] = branch[e, 0] * square, branch[e, 1] * square
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def _list_fused(
+def list_fused(
     node: int,
     n_branch: int,
     start: Indices,

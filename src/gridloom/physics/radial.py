@@ -16,6 +16,7 @@ import numpy as np
 
 from gridloom.core.errors import BadInput
 from gridloom.physics.arrays import Complexes, Flags, Floats, Indices, unit_phasor
+from gridloom.physics.errors import NotRadial
 from gridloom.physics.forest import Forest, Layout
 from gridloom.physics.forest_kernel import draw_at_nodes, start_flat, start_warm, to_buses
 from gridloom.physics.operating_point import OperatingPoint
@@ -96,13 +97,24 @@ class RadialSolver:
         return self.model.grid
 
     def update_switches(self, closed: Flags) -> Self:
-        """Take new positions, shape (switch,); on `NotRadial` the old ones stay."""
-        self.forest = Forest.of(self.model, self.layout, closed)
+        """Take new positions, shape (switch,); on `NotRadial` the old ones stay.
+
+        A few moved switches cost what they cut off and join on; many, or a tie between buses, a search of the grid.
+        """
+        old = self.forest.room.closed
+        try:
+            moved = self.forest.moved(self.model, self.layout, closed)
+            self.forest = Forest.of(self.model, self.layout, closed) if moved is None else moved
+        except NotRadial:
+            self.forest = Forest.of(self.model, self.layout, old)
+            raise
         return self
 
     def with_switches(self, closed: Flags) -> Self:
         """Return a solver at other positions, shape (switch,); this one stays as it is."""
-        return copy.copy(self).update_switches(closed)
+        sibling = copy.copy(self)
+        sibling.forest = self.forest.copy()
+        return sibling.update_switches(closed)
 
     def powerflow(self, state: OperatingPoint | None = None) -> PowerFlowResult:
         """Solve `state` (the grid's own by default) and compute all flows."""
@@ -195,7 +207,8 @@ class RadialSolver:
             solve_ms=(time.perf_counter() - started) * 1e3,
             v=out,
             model=self.model,
-            ends=forest.ends,
+            # The next change of switches works on these very arrays.
+            ends=forest.ends.copy(),
         )
 
     def solve_batch(
@@ -222,7 +235,8 @@ class RadialSolver:
 
     def _start(self, source_vm_pu: Floats | None, start: Complexes | None) -> tuple[Floats, Floats]:
         forest = self.forest
-        vr, vi = np.empty(forest.n_nodes), np.empty(forest.n_nodes)
+        # Holes keep this voltage: it only has to be a number other than zero.
+        vr, vi = np.ones(forest.n_nodes), np.zeros(forest.n_nodes)
         roots, held = forest.node_of_bus[self.layout.roots], self.source_voltages(source_vm_pu)
         vr[roots], vi[roots] = held.real, held.imag
         start_flat(forest.parent, vr, vi)
