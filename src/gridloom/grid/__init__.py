@@ -14,6 +14,7 @@ from gridloom.grid.archive import (
     table_to_bytes,
 )
 from gridloom.grid.identity import model_hash, state_hash
+from gridloom.grid.instruments import Instruments, place_instruments
 from gridloom.grid.loading import load, load_with_report
 from gridloom.grid.model import (
     TABLES,
@@ -31,8 +32,10 @@ from gridloom.grid.model import (
     Transformers,
     Transformers3w,
 )
+from gridloom.grid.pandapower_export import to_pandapower
+from gridloom.grid.profiles import Profiles, load_profiles
 from gridloom.grid.report import Imported, Loss, LossReport
-from gridloom.grid.tables import Flags, Floats, Rows, Table, Texts, column
+from gridloom.grid.tables import Flags, Floats, Rows, Table, Texts, column, texts
 
 __all__ = [
     "TABLES",
@@ -44,10 +47,12 @@ __all__ = [
     "Generators",
     "Grid",
     "Imported",
+    "Instruments",
     "Lines",
     "Loads",
     "Loss",
     "LossReport",
+    "Profiles",
     "Rows",
     "Shunts",
     "Sources",
@@ -59,12 +64,16 @@ __all__ = [
     "Transformers3w",
     "column",
     "load",
+    "load_profiles",
     "load_with_report",
     "model_hash",
+    "place_instruments",
     "read",
     "read_with_report",
     "save",
     "state_hash",
     "table_from_bytes",
     "table_to_bytes",
+    "texts",
+    "to_pandapower",
 ]
