@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import msgspec
 import structlog
 from cyclopts import Parameter
 
@@ -17,7 +16,7 @@ from gridloom.cli.options import Json, Verbose
 from gridloom.cli.output import emit, set_up_logs
 from gridloom.cli.process import follow_parent
 from gridloom.cli.settings import DEFAULT_GRID
-from gridloom.cli.summary import FieldSummary
+from gridloom.cli.summary import FieldSummary, write_field_summary
 from gridloom.core.errors import BadInput
 from gridloom.core.units import NS_PER_S
 
@@ -93,16 +92,9 @@ def field(  # noqa: PLR0913 - one parameter a flag
         state_dir=None if data is None else data / "state",
     )
     world = asyncio.run(_serve(grid, bus, options, settings))
-    summary = FieldSummary(
-        faults=world.faults,
-        readings=world.telemetry.readings,
-        messages_lost=world.outbox.lost,
-        events_unanswered=world.events.waiting,
-        customers_interrupted=world.plant.supply.interrupted,
-        customers_restored=world.plant.supply.restored,
-    )
+    summary = FieldSummary.of(world)
     if data is not None:
-        (data / "summary.json").write_bytes(msgspec.json.encode(summary))
+        write_field_summary(data, summary)
     emit(summary, as_json=json)
     return 0
 

@@ -48,7 +48,6 @@ class Launch:
     settings: Settings
     folder: Path
     faults: list[tuple[str, float]]
-    random_faults: int = 0
     readings_per_second: float = 0.0
     headless: bool = False
     _children: list[Child] = field(default_factory=list, init=False)
@@ -132,7 +131,7 @@ class Launch:
         """Break lines at their times and return when the run's time is over."""
         start_ns = (await self._ask(bus, ControlRequest(do="status"))).at_ns
         end_ns = start_ns + round(self.settings.duration * NS_PER_S) if self.settings.duration else None
-        waiting = sorted(self.faults + self._random(), key=lambda fault: fault[1], reverse=True)
+        waiting = sorted(self.faults, key=lambda fault: fault[1], reverse=True)
         while not stop.is_set():
             for child in self._children:
                 child.watch()
@@ -151,7 +150,7 @@ class Launch:
                 continue
 
     async def _now_ns(self, bus: NatsBus, otherwise: int) -> int:
-        if not self.settings.duration and not self.faults and not self.random_faults:
+        if not self.settings.duration and not self.faults:
             return otherwise
         try:
             return (await self._ask(bus, ControlRequest(do="status"))).at_ns
@@ -160,26 +159,6 @@ class Launch:
 
     async def _ask(self, bus: NatsBus, request: ControlRequest) -> ControlReply:
         return decode_reply(await bus.request(subjects.FIELD_CONTROL, encode_request(request), 5.0))
-
-    def _random(self) -> list[tuple[str, float]]:
-        """Return seeded faults on medium-voltage lines, spread over the first 60 % of the run."""
-        if not self.random_faults:
-            return []
-        import numpy as np  # noqa: PLC0415
-
-        from gridloom.grid import load  # noqa: PLC0415
-        from gridloom.orchestrator.restoration import RestorationAgent  # noqa: PLC0415
-
-        grid = load(self.settings.grid)
-        rng = np.random.default_rng(self.settings.seed)
-        lines = RestorationAgent(grid).medium_voltage_lines()
-        if self.random_faults > len(lines):
-            message = f"--faults is {self.random_faults}; the grid has {len(lines)} medium-voltage lines"
-            raise BadInput(message)
-        picked = rng.choice(lines, size=self.random_faults, replace=False)
-        window_s = 0.6 * self.settings.duration if self.settings.duration else 60.0 * self.random_faults
-        times = np.sort(rng.uniform(0.05 * window_s, window_s, self.random_faults))
-        return [(str(grid.lines.id[line]), float(at)) for line, at in zip(picked, times, strict=True)]
 
     def _stop_children(self) -> None:
         # The field first: an event that leaves it while the platform ends would look lost.

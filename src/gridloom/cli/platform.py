@@ -115,6 +115,7 @@ def _run_loop(options: PlatformOptions) -> PlatformSummary:
 
 async def _run(options: PlatformOptions) -> PlatformSummary:
     from gridloom.ioe.bus import NatsBus  # noqa: PLC0415 - heavy
+    from gridloom.orchestrator import loops  # noqa: PLC0415
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -131,7 +132,7 @@ async def _run(options: PlatformOptions) -> PlatformSummary:
             stack.callback(platform_.history.close)
         url = await _open_control_room(options, runtime, bus, stack)
         ready = asyncio.create_task(_tell_ready(options, runtime, url))
-        await runtime.run(stop)
+        await loops.run(runtime, stop, estimate_period_s=options.estimate_period_s)
         ready.cancel()
         platform_.end("told to stop")
         summary = summary_of(runtime)
@@ -171,6 +172,7 @@ def build(options: PlatformOptions, birth: Birth, clock: FollowedClock, bus: Nat
     from gridloom.grid import load  # noqa: PLC0415
     from gridloom.ioe.signing import Signer  # noqa: PLC0415
     from gridloom.orchestrator.event_child import EventChild, open_table  # noqa: PLC0415
+    from gridloom.orchestrator.loops import Threads  # noqa: PLC0415
     from gridloom.orchestrator.platform import Platform  # noqa: PLC0415
     from gridloom.orchestrator.prepared import shared_path  # noqa: PLC0415
     from gridloom.orchestrator.preparation import static_of  # noqa: PLC0415
@@ -207,8 +209,7 @@ def build(options: PlatformOptions, birth: Birth, clock: FollowedClock, bus: Nat
     table.set_clock(clock.now_ns(), time.monotonic_ns(), clock.speed)
     child.start(adopt=is_old)
     return Runtime(
-        platform=platform_, bus=bus, table=table, event_child=child, signer=signer,
-        estimate_period_s=options.estimate_period_s,
+        platform=platform_, bus=bus, table=table, event_path=child, signer=signer, heavy=Threads()
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from gridloom.cli.faults import parse_fault, planned_faults
 from gridloom.cli.options import Json, Verbose
 from gridloom.cli.output import DONE, console, emit, set_up_logs
 from gridloom.cli.run_folder import new_run_folder
@@ -100,7 +101,7 @@ def _run(  # noqa: PLR0913 - what a run is told
     from gridloom.cli.launch import Launch  # noqa: PLC0415
 
     launch = Launch(
-        settings=settings, folder=folder, faults=planned, random_faults=random_faults,
+        settings=settings, folder=folder, faults=planned_faults(settings, planned, random_faults),
         readings_per_second=readings_per_second, headless=headless,
     )
 
@@ -121,18 +122,4 @@ async def _until_signal(launch: object, ready: object) -> RunSummary | None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return await launch.run(stop, ready)  # type: ignore[attr-defined, no-any-return]  # typed in launch
-
-
-def parse_fault(text: str) -> tuple[str, float]:
-    """Return line id and seconds of `LINE@T`."""
-    line, separator, at = text.rpartition("@")
-    try:
-        seconds = float(at)
-    except ValueError:
-        seconds = -1.0
-    if not separator or not line or not 0 <= seconds < float("inf"):
-        message = f"--fault is {text!r}; give LINE@SECONDS, for instance 'MV3.101 Line 12@20'"
-        raise BadInput(message)
-    return line, seconds
-
 

@@ -11,6 +11,7 @@ from gridloom.core.units import NS_PER_S
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gridloom.field import World
     from gridloom.field.scoring import VoltageScore
     from gridloom.orchestrator.runtime import Runtime
 
@@ -63,6 +64,18 @@ class FieldSummary(msgspec.Struct, frozen=True, kw_only=True):
     """Events without a receipt at the end, however often they were sent."""
     customers_interrupted: int
     customers_restored: int
+
+    @classmethod
+    def of(cls, world: World) -> FieldSummary:
+        """Return the counts of a world at its end."""
+        return cls(
+            faults=world.faults,
+            readings=world.telemetry.readings,
+            messages_lost=world.outbox.lost,
+            events_unanswered=world.events.waiting + world.events.dropped,
+            customers_interrupted=world.plant.supply.interrupted,
+            customers_restored=world.plant.supply.restored,
+        )
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +132,12 @@ def summary_of(runtime: Runtime) -> PlatformSummary:
 def write_platform_summary(folder: Path, summary: PlatformSummary) -> None:
     """Leave the counts where the launcher finds them."""
     (folder / _FILE).write_bytes(msgspec.json.encode(summary))
+
+
+def write_field_summary(folder: Path, summary: FieldSummary) -> None:
+    """Leave the field's counts where the launcher finds them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "summary.json").write_bytes(msgspec.json.encode(summary))
 
 
 def field_summary(folder: Path) -> FieldSummary:

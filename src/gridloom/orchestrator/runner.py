@@ -18,7 +18,7 @@ from gridloom.core.plans import Command
 from gridloom.store.records import Acknowledged, Outcome, Refusal, SentCommand
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from gridloom.core.clock import Clock
     from gridloom.core.plans import Acknowledgement, Action, Plan, Verdict
@@ -41,7 +41,7 @@ class PlanRunner:
     """Id of each switch to the cell path that its orders go to."""
     record: Callable[[Record], None]
     """Journals a record."""
-    sync: Callable[[], None]
+    sync: Callable[[], Awaitable[None]]
     """Returns when everything journaled so far is on the disk."""
     recheck: Callable[[Plan], Verdict]
     """Asks the gate once more before a step."""
@@ -100,7 +100,7 @@ class PlanRunner:
         for command in commands:
             self.record(SentCommand(command=command))
         # Off the event path there is time to have the order on the disk before it is on the wire.
-        await asyncio.to_thread(self.sync)
+        await self.sync()
         futures = [
             await self.sender.post(self.cell_path_of[command.action.target], command)
             for command in commands

@@ -1,8 +1,8 @@
-"""The platform on a bus and on a clock: subscriptions, cycles, and the event path beside it.
+"""The platform on a bus and on a clock: what it does with each message, and what is due when.
 
-Three rhythms on one loop, each in a task of its own: estimate (heavy work in one worker thread), prepare (in another)
-and drain (the event path's ring into the journal). Telemetry and events come in between. None of them is in the
-event path's way: that is a process of its own.
+The same methods serve every clock. On a running one, `loops.run` calls them from tasks and hands heavy work to
+threads; on a stepped one the stepper calls them at each barrier and heavy work runs in place. None of this is in
+the event path's way: that is a process of its own (or, stepped, an object of its own).
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 import structlog
@@ -20,27 +19,29 @@ import structlog
 from gridloom.core.clock import FollowedClock
 from gridloom.core.errors import BadInput, GridloomError, Malformed, Refused
 from gridloom.core.plans import Autonomy
+from gridloom.core.units import NS_PER_S
 from gridloom.ioe import subjects
 from gridloom.ioe.commands import decode_ack, settled
 from gridloom.ioe.events import EventInbox
 from gridloom.ioe.frames import FrameKind, decode
 from gridloom.ioe.lanes import CommandSender
+from gridloom.ioe.pacing import pace_ns
 from gridloom.ioe.subjects import Lane
 from gridloom.orchestrator.event_records import EventRecord, RecordKind, fault_id, journal_decoder
-from gridloom.orchestrator.figures import Rate, RuntimeFigures
 from gridloom.orchestrator.fallback import Fallback
+from gridloom.orchestrator.figures import Rate, RuntimeFigures
 from gridloom.orchestrator.preparation import Preparation
 from gridloom.orchestrator.runner import PlanRunner
 from gridloom.store import RingReader, drain_ring
 from gridloom.store.records import Acknowledged, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from pathlib import Path
 
     from gridloom.core.plans import Plan
     from gridloom.ioe.bus import Bus, Message, Subscription
     from gridloom.ioe.signing import Signer
-    from gridloom.orchestrator.event_child import EventChild
     from gridloom.orchestrator.platform import Platform
     from gridloom.orchestrator.prepared import PreparedTable
     from gridloom.store.journal import Draft
@@ -50,18 +51,55 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 FIELD_SPEED: Final = "field.speed"
-_DRAIN_EVERY_S: Final = 0.02
-_LOOK_EVERY_S: Final = 0.05
-_SETTLE_S: Final = 0.3
-"""Positions must stand still this long before plans are prepared anew."""
-_PREPARE_EVERY_S: Final = 300.0
+_SETTLE_NS: Final = 300_000_000
+"""Positions must stand still this long before plans are made anew."""
+_PREPARE_EVERY_NS: Final = 300 * NS_PER_S
 """Loads change: plans are prepared anew this often even if no switch moves."""
-_MAINTAIN_EVERY_S: Final = 600.0
+_SILENCE_S: Final = 10.0
+
+
+class EventPathHandle(Protocol):
+    """The event path as the platform knows it: where its ring is, and whether it runs."""
+
+    restarts: int
+
+    @property
+    def ring_path(self) -> Path:
+        """The ring that it writes."""
+        ...
+
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 while there is none."""
+        ...
+
+    def watch(self) -> None:
+        """Start it again if it has died."""
+        ...
+
+    def stop(self) -> None:
+        """End it."""
+        ...
+
+
+class Heavy(Protocol):
+    """Runs heavy work: in a worker thread named by `lane`, or in place."""
+
+    def __call__[**P, T](self, lane: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        """Return what the work returns."""
+        ...
 
 
 class _SpeedChange(msgspec.Struct, frozen=True):
     at_ns: int
     speed: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Replan:
+    due_ns: int
+    line: str
+    fault: str
 
 
 @dataclass(eq=False, kw_only=True)
@@ -71,9 +109,9 @@ class Runtime:
     platform: Platform
     bus: Bus
     table: PreparedTable
-    event_child: EventChild
+    event_path: EventPathHandle
     signer: Signer
-    estimate_period_s: float = 1.0
+    heavy: Heavy
     on_state: Callable[[GridState], None] | None = None
     figures: RuntimeFigures = field(default_factory=RuntimeFigures)
     note: str = ""
@@ -85,19 +123,18 @@ class Runtime:
         """Prepare the parts that work on the loop."""
         platform = self.platform
         self._inbox = EventInbox()
-        self._estimating = ThreadPoolExecutor(1, "estimate")
-        self._planning = ThreadPoolExecutor(1, "plan")
         self.preparation = Preparation(
             platform.grid, platform.instruments, platform.restoration, platform.gate, self.table
         )
-        self._sender = CommandSender(self.bus, platform.clock, self.signer)
+        self.sender = CommandSender(self.bus, platform.clock, self.signer)
+        paths = zip(self.table.static.switch_ids, self.table.static.command_paths, strict=True)
         self._runner = PlanRunner(
-            sender=self._sender,
+            sender=self.sender,
             clock=platform.clock,
             epoch=platform.epoch,
-            cell_path_of=dict(zip(self.table.static.switch_ids, self.table.static.command_paths, strict=True)),
+            cell_path_of=dict(paths),
             record=platform.record,
-            sync=platform.journal.commit,
+            sync=self._sync,
             recheck=lambda plan: platform.gate.recheck(plan, platform.view()),
             ended=lambda plan: platform.gate.release(plan.id),
         )
@@ -105,29 +142,16 @@ class Runtime:
         self._held: dict[str, Plan] = {}
         self._running: set[str] = set()
         """Ids of the plans that the runner carries out."""
+        self._replans: list[_Replan] = []
         self._subscriptions: list[Subscription] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._frames = Rate()
+        self._readings = Rate()
         self._ring: RingReader | None = None
-        self._prepared_version = -1
+        self._version, self._moved_ns = -1, 0
+        self._prepared_version, self._prepared_ns = -1, 0
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set or a part fails for good."""
-        await self._subscribe()
-        await self._sender.start()
-        async with asyncio.TaskGroup() as group:
-            loops = [
-                group.create_task(self._every_estimate(), name="estimate"),
-                group.create_task(self._every_preparation(), name="prepare"),
-                group.create_task(self._every_drain(), name="drain"),
-                group.create_task(self._every_upkeep(), name="upkeep"),
-            ]
-            await stop.wait()
-            for loop in loops:
-                loop.cancel()
-        await self._close()
-
-    async def _subscribe(self) -> None:
+    async def start(self) -> None:
+        """Listen."""
         for pattern, handler in (
             (subjects.everything(Lane.TELEMETRY), self._on_telemetry),
             (subjects.everything(Lane.EVENT), self._on_event),
@@ -135,18 +159,22 @@ class Runtime:
             (FIELD_SPEED, self._on_speed),
         ):
             self._subscriptions.append(await self.bus.subscribe(pattern, handler))
+        await self.sender.start()
+        self.tell_time()
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """Stop listening, end the event path, and bring its last records home."""
         for subscription in self._subscriptions:
             await subscription.unsubscribe()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._sender.stop()
-        await asyncio.to_thread(self.event_child.stop)
-        self._drain()
-        self._estimating.shutdown()
-        self._planning.shutdown()
+        await self.sender.stop()
+        await self.heavy("journal", self.event_path.stop)
+        self.drain()
+
+    async def _sync(self) -> None:
+        await self.heavy("journal", self.platform.journal.commit)
 
     # --- what comes in ----------------------------------------------------------------------------------------
 
@@ -178,12 +206,11 @@ class Runtime:
     def _on_ack(self, message: Message) -> None:
         """Journal what devices answered to the event path; the runner journals its own answers."""
         try:
-            answer = decode_ack(message.data)
+            final = settled(decode_ack(message.data))
         except Malformed as error:
             log.warning("ack_malformed", subject=message.subject, error=str(error))
             return
-        final = settled(answer)
-        if final is not None and answer.key.partition("/")[0] not in self._running:
+        if final is not None and final.key.partition("/")[0] not in self._running:
             self.platform.record(Acknowledged(acknowledgement=final))
 
     def _on_speed(self, message: Message) -> None:
@@ -194,94 +221,88 @@ class Runtime:
             return
         if isinstance(self.platform.clock, FollowedClock):
             self.platform.clock.follow(change.at_ns, change.speed)
-            self._tell_time()
+            self.tell_time()
 
-    def _tell_time(self) -> None:
+    def tell_time(self) -> None:
+        """Tell the event path what time it is."""
         clock = self.platform.clock
         self.table.set_clock(clock.now_ns(), time.monotonic_ns(), clock.speed)
 
-    # --- cycles -----------------------------------------------------------------------------------------------
+    # --- what is due ------------------------------------------------------------------------------------------
 
-    async def _every_estimate(self) -> None:
-        loop, next_s = asyncio.get_running_loop(), time.monotonic()
-        while True:
-            next_s = max(next_s + self.estimate_period_s, time.monotonic())
-            moment = self.platform.moment()
-            started = time.perf_counter()
-            try:
-                state = await loop.run_in_executor(self._estimating, self.platform.estimate, moment)
-            except GridloomError as error:
-                self.platform.platform_alarm("estimator", f"no estimate: {error}", 2, is_active=True)
-            else:
-                self.figures.estimate_ms.add((time.perf_counter() - started) * 1e3)
-                self.figures.estimates += 1
-                self.platform.adopt_state(state)
-                self.platform.platform_alarm("estimator", "", 2, is_active=False)
-                self._count()
-                if self.on_state is not None:
-                    self.on_state(state)
-            await asyncio.sleep(max(next_s - time.monotonic(), 0.0))
+    async def estimate(self) -> None:
+        """Estimate once from what is known now."""
+        platform, started = self.platform, time.perf_counter()
+        moment = platform.moment()
+        try:
+            state = await self.heavy("estimate", platform.estimate, moment)
+        except GridloomError as error:
+            platform.platform_alarm("estimator", f"no estimate: {error}", 2, is_active=True)
+            return
+        self.figures.estimate_ms.add((time.perf_counter() - started) * 1e3)
+        self.figures.estimates += 1
+        platform.adopt_state(state)
+        platform.platform_alarm("estimator", "", 2, is_active=False)
+        self.figures.readings_per_s = self._readings.update(platform.intake.counts.readings)
+        if self.on_state is not None:
+            self.on_state(state)
 
-    def _count(self) -> None:
-        self.figures.readings_per_s = self._frames.update(self.platform.intake.counts.readings)
-        mean_ms = self.figures.estimate_ms.at(50)
-        self.figures.estimates_per_s = 1.0 / max(self.estimate_period_s, mean_ms / 1e3)
+    async def prepare_if_due(self) -> None:
+        """Lay plans ready for the present positions, if they are new and have settled, or old."""
+        platform, now_ns = self.platform, pace_ns(self.platform.clock)
+        version = platform.intake.positions_version
+        if version != self._version:
+            self._version, self._moved_ns = version, now_ns
+        is_due = version != self._prepared_version or now_ns - self._prepared_ns > _PREPARE_EVERY_NS
+        if platform.state is None or not is_due or not self._is_calm(now_ns):
+            return
+        started, view = time.perf_counter(), platform.view()
+        batch = await self.heavy("plan", self.preparation.prepare, view)
+        if platform.intake.positions_version != version or self._is_held():
+            return
+        await self.heavy("plan", platform.lay_ready, batch, self.preparation)
+        self.tell_time()
+        self._prepared_version, self._prepared_ns = version, now_ns
+        took_ms = (time.perf_counter() - started) * 1e3
+        self.figures.preparation_ms.add(took_ms)
+        log.info("plans_prepared", plans=len(batch.plans), accepted=batch.accepted, took_ms=round(took_ms))
+        self.is_ready.set()
 
-    async def _every_preparation(self) -> None:
-        loop, platform = asyncio.get_running_loop(), self.platform
-        stood_still_s, version, prepared_s = 0.0, -1, 0.0
-        self._tell_time()
-        while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
-            now_s = time.monotonic()
-            if platform.intake.positions_version != version:
-                version, stood_still_s = platform.intake.positions_version, now_s
-            is_due = version != self._prepared_version or now_s - prepared_s > _PREPARE_EVERY_S
-            is_calm = now_s - stood_still_s >= _SETTLE_S and not self.preparation.is_held(platform.clock.now_ns())
-            if platform.state is None or not is_due or not is_calm:
-                continue
-            started = time.perf_counter()
-            view = platform.view()
-            batch = await loop.run_in_executor(self._planning, self.preparation.prepare, view)
-            if platform.intake.positions_version != version or self.preparation.is_held(platform.clock.now_ns()):
-                continue
-            await asyncio.to_thread(platform.lay_ready, batch, self.preparation)
-            self._tell_time()
-            self._prepared_version, prepared_s = version, now_s
-            self.figures.preparation_ms.add((time.perf_counter() - started) * 1e3)
-            log.info("plans_prepared", plans=len(batch.plans), accepted=batch.accepted, took_ms=round((time.perf_counter() - started) * 1e3))
-            self.is_ready.set()
+    def _is_calm(self, now_ns: int) -> bool:
+        is_first = self._prepared_version < 0
+        return (is_first or now_ns - self._moved_ns >= _SETTLE_NS) and not self._is_held()
 
-    async def _every_drain(self) -> None:
-        while True:
-            self._drain()
-            await asyncio.sleep(_DRAIN_EVERY_S)
+    def _is_held(self) -> bool:
+        return self.preparation.is_held(self.platform.clock.now_ns())
 
-    async def _every_upkeep(self) -> None:
-        maintained_s = time.monotonic()
-        while True:
-            await asyncio.sleep(0.5)
-            self.event_child.watch()
-            self.figures.event_restarts = self.event_child.restarts
-            self._watch_parts()
-            if time.monotonic() - maintained_s > _MAINTAIN_EVERY_S and self.platform.history is not None:
-                maintained_s = time.monotonic()
-                await asyncio.to_thread(self.platform.history.maintain, self.platform.clock.now_ns())
+    async def replan_if_due(self) -> None:
+        """Plan for faults that the event path could not answer by itself."""
+        now_ns = pace_ns(self.platform.clock)
+        due = [one for one in self._replans if one.due_ns <= now_ns]
+        self._replans = [one for one in self._replans if one.due_ns > now_ns]
+        for one in due:
+            decided = await self.heavy("plan", self._fallback.plan, one.line, one.fault)
+            if decided is not None:
+                self._decided(decided)
 
-    def _watch_parts(self) -> None:
+    def watch(self) -> None:
+        """Look after the parts and raise alarms about them."""
         platform, silent_s = self.platform, self.figures.seconds_since_frame
-        is_silent = silent_s > 10.0 and self.figures.last_frame_s > 0  # noqa: PLR2004 - ten periods of the fastest units
-        platform.platform_alarm("telemetry", f"no telemetry for {silent_s:.0f} s", 1, is_active=is_silent)
-        platform.platform_alarm("event path", "the event path is not running", 1, is_active=not self.event_child.pid)
-        failure = platform.journal.failure
-        self.note = failure or ("no telemetry" if is_silent else "")
+        self.event_path.watch()
+        self.figures.event_restarts = self.event_path.restarts
+        is_silent = silent_s > _SILENCE_S and self.figures.last_frame_s > 0
+        platform.platform_alarm("telemetry", "no telemetry arrives", 1, is_active=is_silent)
+        is_down = not self.event_path.pid
+        platform.platform_alarm("event path", "the event path is not running", 1, is_active=is_down)
+        self.note = platform.journal.failure or ("no telemetry arrives" if is_silent else "")
 
     # --- the event path's ring --------------------------------------------------------------------------------
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """Bring what the event path did into the journal, and learn from it."""
         if self._ring is None:
             with contextlib.suppress(GridloomError, OSError):
-                self._ring = RingReader(self.event_child.ring_path)
+                self._ring = RingReader(self.event_path.ring_path)
         if self._ring is None or not self._ring.n_waiting:
             return
         drained: list[tuple[EventRecord, Sequence[Draft]]] = []
@@ -300,32 +321,26 @@ class Runtime:
             self._react(record)
 
     def _react(self, record: EventRecord) -> None:
-        """Learn from what the event path did, and plan anew where it could not act by itself."""
+        """Take over what the event path learned, and plan anew where it could not act by itself."""
         platform, static = self.platform, self.table.static
         if record.kind in {RecordKind.STARTED, RecordKind.REFUSED}:
             self.preparation.decided(record.breaker)
             if record.took_ns:
                 self.figures.event_ms.add(record.took_ns / 1e6)
-        if record.kind is RecordKind.STARTED:
-            platform.faulted.add(static.line_ids[record.line])
-        elif record.kind is RecordKind.REFUSED and record.line >= 0:
-            platform.faulted.add(static.line_ids[record.line])
-            self._start(self._replan(static.line_ids[record.line], fault_id(static, record)))
-        elif record.kind is RecordKind.ABORTED and record.line >= 0:
-            self._start(self._replan(static.line_ids[record.line], fault_id(static, record)))
-        elif record.kind is RecordKind.REFUSED:
-            platform.platform_alarm("location", "a fault could not be located; a person has to look", 1, is_active=True)
+        if record.line < 0:
+            if record.kind is RecordKind.REFUSED:
+                text = "a fault could not be located; a person has to look"
+                platform.platform_alarm("location", text, 1, is_active=True)
+            return
+        line = static.line_ids[record.line]
+        platform.faulted.add(line)
+        if record.kind in {RecordKind.REFUSED, RecordKind.ABORTED}:
+            due_ns = pace_ns(platform.clock) + _SETTLE_NS
+            self._replans.append(_Replan(due_ns, line, fault_id(static, record)))
 
-    async def _replan(self, line_id: str, fault: str) -> None:
-        """Plan from where things stand, have it verified, and carry it out if the agent may."""
-        await asyncio.sleep(_SETTLE_S)
-        decided = await asyncio.get_running_loop().run_in_executor(
-            self._planning, self._fallback.plan, line_id, fault
-        )
-        if decided is not None:
-            await self.decided(decided)
+    # --- plans off the event path -----------------------------------------------------------------------------
 
-    async def decided(self, decided: DecidedPlan) -> None:
+    def _decided(self, decided: DecidedPlan) -> None:
         """Journal a plan and its verdict; carry it out, hold it for a person, or leave it."""
         plan, verdict = decided.plan, decided.verdict
         self.platform.plans.proposed += 1
@@ -334,17 +349,15 @@ class Runtime:
         self.platform.record(decided)
         if not verdict.accepted:
             return
-        if verdict.autonomy is not Autonomy.ACT:
+        if verdict.autonomy is Autonomy.ACT:
+            self._start(self._execute(plan))
+        else:
             self._held[plan.id] = plan
-            return
-        await self._execute(plan)
 
     async def _execute(self, plan: Plan) -> None:
         self.platform.gate.hold(plan)
         self._running.add(plan.id)
         await self._runner.run(plan)
-
-    # --- people -----------------------------------------------------------------------------------------------
 
     def decide(self, plan_id: str, *, approve: bool) -> None:
         """Take a person's decision on a held plan.
@@ -355,22 +368,20 @@ class Runtime:
         """
         plan = self._held.get(plan_id)
         if plan is None:
-            message = f"no plan {plan_id!r} waits for a decision"
-            raise BadInput(message)
+            raise BadInput(f"no plan {plan_id!r} waits for a decision")
         if approve:
             verdict = self.platform.gate.recheck(plan, self.platform.view())
             if not verdict.accepted:
                 reasons = "; ".join(f"{check.name}: {check.note or check.where}" for check in verdict.refusals)
-                message = f"plan {plan_id} cannot be carried out any more: {reasons}"
-                raise Refused(message)
+                raise Refused(f"plan {plan_id} cannot be carried out any more: {reasons}")
         del self._held[plan_id]
         if approve:
             self._start(self._execute(plan))
 
     def locks_changed(self) -> None:
         """Tell the event path at once; plans that use a locked switch are prepared anew a moment later."""
-        rows = [self.platform.grid.switches.row(id_) for id_ in sorted(self.platform.locks.switches())]
-        self.table.lock(rows)
+        grid, locked = self.platform.grid, sorted(self.platform.locks.switches())
+        self.table.lock([grid.switches.row(id_) for id_ in locked])
 
     def repaired(self, line_id: str) -> None:
         """Take note that a line is sound again."""
@@ -381,4 +392,3 @@ class Runtime:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
