@@ -123,7 +123,7 @@ class _Process:
             if wall_ns >= self._status_at_ns and not self._path.is_busy:
                 self._status_at_ns = wall_ns + _STATUS_EVERY_NS
                 self._tell_status()
-                gc.collect(0)
+                gc.collect()
                 if stop.is_orphan():
                     return
 
@@ -193,3 +193,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--realtime", action="store_true", help="ask for a real-time class")
     parser.add_argument("--parent", type=int, default=0, help="end when this process is gone")
     return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
