@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
-from tests.physics.grids import district, random_radial
+from power_grid_model import MeasuredTerminalType, PowerGridModel, initialize_array
+from tests.physics.grids import district, random_radial, two_buses
 
 from gridloom.core.errors import BadInput
 from gridloom.grid.model import Branches, Buses, Generators, Grid, Loads, Sources
 from gridloom.physics import OperatingPoint, powerflow, powerflow_batch, random_scenarios
 from gridloom.physics.lightsim import LightsimModel
-from gridloom.physics.pgm import PgmModel
+from gridloom.physics.pgm import PgmModel, to_power_grid_model_input
 
 
 def _meshed(*, held: bool) -> Grid:
@@ -121,3 +122,29 @@ def test_ids_in_the_engine_have_no_gaps():
     ids = np.concatenate([part["id"] for part in model.input.values()])
     assert len(np.unique(ids)) == len(ids)
     assert model.first_free_id > ids.max()
+
+
+def test_estimate_from_exact_readings_is_the_power_flow():
+    grid = two_buses()
+    truth = powerflow(grid)
+    model = PgmModel(grid)
+    voltage = initialize_array("input", "sym_voltage_sensor", 2)
+    voltage["id"] = model.first_free_id + np.arange(2)
+    voltage["measured_object"] = model.node_of_bus
+    voltage["u_sigma"], voltage["u_measured"] = 10.0, truth.v_pu * 10e3
+    power = initialize_array("input", "sym_power_sensor", 2)
+    power["id"] = model.first_free_id + 2 + np.arange(2)
+    power["measured_object"] = [model.branch_id[0], model.injection_id[0]]
+    power["measured_terminal_type"] = [MeasuredTerminalType.branch_from, MeasuredTerminalType.load]
+    power["power_sigma"] = 1e3
+    power["p_measured"] = [truth.line_flow.p_from_mw[0] * 1e6, 1.0e6]
+    power["q_measured"] = [truth.line_flow.q_from_mvar[0] * 1e6, 0.5e6]
+    v = model.estimate({"sym_voltage_sensor": voltage, "sym_power_sensor": power})
+    np.testing.assert_allclose(np.abs(v), truth.v_pu, atol=1e-8)
+
+
+def test_export_is_what_the_engine_takes():
+    core = PowerGridModel(to_power_grid_model_input(district()))
+    assert len(core.calculate_power_flow()["generic_branch"]) == len(
+        PgmModel(district()).input["generic_branch"]
+    )

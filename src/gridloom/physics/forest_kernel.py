@@ -2,7 +2,7 @@
 
 Nodes are buses fused over closed switches. A node stands behind its parent in the numbering, so one pass down the
 numbers is a forward sweep and one pass up is a backward sweep. Breadth first, neighbours in the numbering do not
-wait for each other: a sweep takes half the time that it takes in depth-first order (docs/decisions/201).
+wait for each other: a sweep takes half the time of one in depth-first order (docs/decisions/201-radial-sweep.md).
 """
 
 # ruff: noqa: PLR0917 - compiled loops take plain arrays, and numba takes no keywords in their order

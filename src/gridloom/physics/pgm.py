@@ -358,6 +358,11 @@ class PgmModel:
         return np.asarray(out)
 
 
+def to_power_grid_model_input(grid: Grid) -> dict[str, Structured]:
+    """Return `grid` as input data of power-grid-model, for use outside; ids as in the head of this module."""
+    return PgmModel(grid).input
+
+
 def _voltages(nodes: Structured) -> Complexes:
     v = nodes["u_pu"] * np.exp(1j * nodes["u_angle"])
     return np.where(nodes["energized"] == 1, v, np.nan)
