@@ -3,6 +3,7 @@
 import asyncio
 
 import msgspec
+import pytest
 from tests.control_room.recorded import RecordedView
 
 from gridloom.control_room.feed import KEYFRAME, FeedDecoder
@@ -49,11 +50,14 @@ async def test_an_estimate_that_did_not_change_is_not_sent_again(view: RecordedV
     assert len(texts) == 1
 
 
-async def test_the_pump_outlives_a_platform_that_fails_for_a_while(view: RecordedView) -> None:
+@pytest.mark.parametrize("error", [Unavailable("starting"), RuntimeError("a mistake")])
+async def test_the_pump_outlives_a_platform_that_fails_for_a_while(
+    view: RecordedView, error: Exception
+) -> None:
     hub, failing = Hub(view, rate_hz=50), view.status
 
     def broken() -> None:
-        raise Unavailable("the estimator is starting")
+        raise error
 
     view.status = broken  # type: ignore[method-assign, assignment]
     async with hub.running():
@@ -64,6 +68,25 @@ async def test_the_pump_outlives_a_platform_that_fails_for_a_while(view: Recorde
                 texts: list[str] = []
                 while not any('"topic":"status"' in text for text in texts):
                     texts, _ = await hub.take(listener)
+
+
+async def test_a_change_that_could_not_be_packed_is_packed_later(view: RecordedView) -> None:
+    hub, plans = Hub(view), view.plans
+
+    def broken(limit: int) -> None:
+        raise RuntimeError(limit)
+
+    with hub.listening() as listener:
+        hub.refresh()
+        await hub.take(listener)
+        view.plans = broken  # type: ignore[method-assign, assignment]
+        hub._mark(Topic.PLANS)
+        with pytest.raises(RuntimeError):
+            hub.refresh()
+        view.plans = plans  # type: ignore[method-assign]
+        hub.refresh()
+        texts, _ = await hub.take(listener)
+    assert "plans" in {msgspec.json.decode(text)["topic"] for text in texts}
 
 
 async def test_changes_may_come_from_another_thread(view: RecordedView) -> None:

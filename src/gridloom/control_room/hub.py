@@ -16,7 +16,6 @@ import structlog
 from gridloom.control_room.alarms import alarm_board
 from gridloom.control_room.feed import FeedEncoder
 from gridloom.control_room.view import PlatformView, Topic
-from gridloom.core.errors import GridloomError
 
 PLANS_SHOWN = 50
 FAULTS_SHOWN = 20
@@ -98,13 +97,15 @@ class Hub:
 
     def refresh(self) -> None:
         """Pack what changed since the last call, and wake the listeners."""
-        changed, self._changed = self._changed | {Topic.STATE, Topic.STATUS}, set()
+        changed = self._changed | {Topic.STATE, Topic.STATUS}
         live = self._view.live()
         if live is not None and live.time_ns != self._time_ns:
             self._time_ns = live.time_ns
             self._encoder.push(live)
         for topic in changed - {Topic.STATE}:
             self._texts[topic] = topic_text(self._view, topic)
+        # Only now: what could not be packed stays on the list for the next time.
+        self._changed -= changed
         for listener in self._listeners:
             listener.stale |= changed
             listener.wake.set()
@@ -118,8 +119,8 @@ class Hub:
         while True:
             try:
                 self.refresh()
-            except GridloomError as error:
-                log.warning("control_room_refresh_failed", reason=str(error))
+            except Exception as error:  # noqa: BLE001 - the top of a task: the page says that data are stale
+                log.warning("control_room_refresh_failed", reason=repr(error))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._period_s):
                     await self._wake.wait()
