@@ -124,3 +124,11 @@ def test_a_line_that_was_cut_short_is_left_out(build, tmp_path) -> None:
     whole = read_events(tmp_path)
     log.write_bytes(log.read_bytes()[:-9])
     assert read_events(tmp_path) == whole[:-1]
+
+
+def test_a_log_that_cannot_be_written_says_so(build, tmp_path) -> None:
+    world = build(truth_dir=tmp_path / "truth")
+    run_for(world, 3)
+    (tmp_path / "truth").rename(tmp_path / "gone")
+    with pytest.raises(Unavailable, match="truth log cannot be written"):
+        world.log.flush()

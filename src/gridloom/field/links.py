@@ -72,9 +72,9 @@ FIBRE = LinkProfile(
 )
 RTU = LinkProfile(
     name="rtu",
-    floor_ms=40.0,
+    floor_ms=50.0,
     median_ms=100.0,
-    p99_ms=250.0,
+    p99_ms=200.0,
     loss=1e-4,
     source="telecontrol over IEC 60870-5-104 or DNP3, 50-200 ms commonly stated (assumption)",
 )

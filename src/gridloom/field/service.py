@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ _PLANT = "plant.json"
 _LONGEST_SLEEP_S = 0.05
 _WARNING_WALL_S = 0.01
 """An accelerated clock slows down this much wall time before a planned fault [s]."""
+_LONGEST_STRIDE_S = 0.2
+"""So much wall time may pass between two steps of the world before its clock waits for it [s]."""
 _FAR_NS = 2**62
 _MOST_SOLVES_PER_S = 20.0
 _QUIET_S = 10.0
@@ -86,6 +89,9 @@ async def serve(
     state.restore(world)
     clock = _clock(settings, world.began_ns)
     world.set_pace(_pace_s(clock.speed))
+    # Half a million objects of tables never die: without this, each full collection is a pause in the world.
+    gc.collect()
+    gc.freeze()
     shell = Shell(world, bus, clock)
     await shell.attach()
     log.info("field_ready", grid=grid.name, seed=options.seed, epoch=options.epoch)
@@ -95,6 +101,7 @@ async def serve(
     try:
         await _run(shell, clock, _Pace(clock, bus, world), state, stop or asyncio.Event(), end_ns)
     finally:
+        gc.unfreeze()
         await shell.detach()
     return world
 
@@ -119,7 +126,7 @@ async def _run(
         if end_ns is not None and now_ns >= end_ns:
             await shell.step(end_ns)
             return
-        await pace.follow(now_ns)
+        now_ns = await pace.follow(now_ns)
         await shell.step(now_ns)
         state.keep_plant(shell.world)
         next_ns = min(pace.next_slow_ns, shell.next_ns or pace.next_slow_ns)
@@ -131,11 +138,22 @@ async def _run(
         wake.clear()
 
 
+class FieldClock(AcceleratedClock):
+    """An accelerated clock that waits for the world, so that a busy machine cannot run past an event.
+
+    Setting it back is seen by nobody: messages carry the world's time, which has not been there yet.
+    """
+
+    def hold_at(self, time_ns: int) -> None:
+        """Go on from `time_ns` [ns since 1970 UTC]."""
+        self._anchor_ns, self._wall0_ns = time_ns, time.monotonic_ns()
+
+
 class _Pace:
     """Slows an accelerated clock down to 1x around events and says so on the bus."""
 
     def __init__(self, clock: Clock, bus: Bus, world: World) -> None:
-        self._clock = clock if isinstance(clock, AcceleratedClock) else None
+        self._clock = clock if isinstance(clock, FieldClock) else None
         self._bus, self._world = bus, world
         self._quiet_since_ns = world.now_ns - ns_from_s(_QUIET_S)
         self._told_speed = clock.speed
@@ -154,11 +172,12 @@ class _Pace:
             self._quiet_since_ns = self._clock.now_ns()
             self._clock.slow_down()
 
-    async def follow(self, now_ns: int) -> None:
-        """Choose the speed and tell the bus when it has changed."""
+    async def follow(self, now_ns: int) -> int:
+        """Choose the speed, tell the bus when it has changed, and return how far the world may go [ns]."""
         clock = self._clock
         if clock is None:
-            return
+            return now_ns
+        now_ns = self._hold(clock, now_ns)
         if self._world.is_eventful or now_ns >= self.next_slow_ns:
             self._quiet_since_ns = now_ns
         if now_ns - self._quiet_since_ns < ns_from_s(_QUIET_S):
@@ -168,9 +187,22 @@ class _Pace:
         if clock.speed != self._told_speed:
             self._told_speed = clock.speed
             self._world.set_pace(_pace_s(clock.speed))
-            change = SpeedChange(at_ns=clock.now_ns(), speed=clock.speed)
+            change = SpeedChange(at_ns=now_ns, speed=clock.speed)
             log.info("field_speed", speed=clock.speed)
             await self._bus.publish(FIELD_SPEED, msgspec.json.encode(change))
+        return now_ns
+
+    def _hold(self, clock: FieldClock, now_ns: int) -> int:
+        """Stop a fast clock short of a planned fault, and from leaving the world far behind."""
+        if clock.speed == 1.0:
+            return now_ns
+        furthest_ns = self._world.now_ns + ns_from_s(_LONGEST_STRIDE_S * clock.speed)
+        planned_ns = self._world.next_planned_ns
+        limit_ns = furthest_ns if planned_ns is None else min(furthest_ns, planned_ns)
+        if now_ns <= limit_ns:
+            return now_ns
+        clock.hold_at(limit_ns)
+        return limit_ns
 
 
 def _pace_s(speed: float) -> float:
@@ -180,7 +212,7 @@ def _pace_s(speed: float) -> float:
 
 def _clock(settings: ServeOptions, start_ns: int) -> Clock:
     if settings.clock == "accelerated":
-        return AcceleratedClock(start_ns, settings.speed)
+        return FieldClock(start_ns, settings.speed)
     return RealClock(start_ns)
 
 

@@ -15,6 +15,7 @@ day stays readable.
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from pathlib import Path
 
@@ -24,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from gridloom.core.errors import Unavailable
 from gridloom.core.units import NS_PER_S
 from gridloom.grid.tables import Floats
 
@@ -100,6 +102,8 @@ class TruthLog:
         self._voltages: list[NDArray[np.float32]] = []
         self._last_event_ns = header.start_ns
         self._epoch, self._number = header.epoch, 0
+        self._writer: threading.Thread | None = None
+        self._failed: OSError | None = None
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)
             write_whole(directory / "truth.json", msgspec.json.encode(header))
@@ -145,23 +149,48 @@ class TruthLog:
         self._times.append(now_ns)
         self._voltages.append(v_pu.astype(np.float32))
         if len(self._times) >= _ROWS_A_FILE:
-            self.flush()
+            self._begin_part()
 
     def flush(self) -> None:
-        """Write the voltages that wait."""
+        """Write the voltages that wait and return once they are on the disk."""
+        self._begin_part()
+        self._finish_parts()
+
+    def _begin_part(self) -> None:
+        """Hand the voltages that wait to the writer, so that a slow disk does not hold up the world."""
+        self._finish_parts()
         if self._directory is None or not self._times:
             return
-        values = pa.array(np.concatenate(self._voltages))
-        n_bus = len(self._voltages[0])
-        offsets = pa.array(np.arange(len(self._times) + 1, dtype=np.int32) * n_bus)
-        rows = pa.ListArray.from_arrays(offsets, values)
-        sink = pa.BufferOutputStream()
-        table = pa.table({"time_ns": pa.array(self._times), "v_pu": rows})
-        pq.write_table(table, sink, compression="zstd")
         path = self._directory / f"voltages-{self._epoch:04d}-{self._number:06d}.parquet"
-        write_whole(path, sink.getvalue().to_pybytes())
+        part = threading.Thread(
+            target=self._write_part, args=(path, self._times, self._voltages), daemon=True
+        )
         self._number += 1
         self._times, self._voltages = [], []
+        self._writer = part
+        part.start()
+
+    def _finish_parts(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.join()
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            raise Unavailable(f"the truth log cannot be written: {failed}") from failed
+
+    def _write_part(
+        self, path: Path, times: list[int], voltages: list[NDArray[np.float32]]
+    ) -> None:
+        values = pa.array(np.concatenate(voltages))
+        offsets = pa.array(np.arange(len(times) + 1, dtype=np.int32) * len(voltages[0]))
+        rows = pa.ListArray.from_arrays(offsets, values)
+        sink = pa.BufferOutputStream()
+        table = pa.table({"time_ns": pa.array(times), "v_pu": rows})
+        pq.write_table(table, sink, compression="zstd")
+        try:
+            write_whole(path, sink.getvalue().to_pybytes())
+        except OSError as error:
+            self._failed = error
 
     def _is_kept(self, now_ns: int) -> bool:
         if now_ns - self._start_ns <= _DENSE_NS or now_ns - self._last_event_ns <= _AROUND_NS:
