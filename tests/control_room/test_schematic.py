@@ -177,3 +177,11 @@ def test_a_line_of_2000_stations_is_placed() -> None:
 def test_labels_lose_the_words_that_all_share_and_keep_whole_numbers() -> None:
     labels = {station.label for station in schematic(district(2, 12)).stations}
     assert {"0.1", "0.10", "0.11"} <= labels
+
+
+def test_a_held_voltage_is_no_limit() -> None:
+    grid = tree_grid([0, 1])
+    buses = grid.buses.with_columns(v_min_pu=[1.0, 0.95, 0.9], v_max_pu=[1.0, 1.05, 1.1])
+    picture = schematic(grid.with_tables(buses=buses))
+    bands = [(station.v_min_pu, station.v_max_pu) for station in picture.stations]
+    assert bands == [(0.9, 1.1), (0.95, 1.05), (0.9, 1.1)]

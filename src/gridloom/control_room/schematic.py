@@ -28,6 +28,10 @@ from gridloom.grid.tables import Flags, Rows
 from gridloom.grid.topology import topology
 
 
+_NARROWEST_BAND_PU = 0.01
+_USUAL_BAND_PU = (0.9, 1.1)
+
+
 class Station(msgspec.Struct, frozen=True, kw_only=True):
     """One symbol: buses joined inside one site."""
 
@@ -182,6 +186,7 @@ def _station(grid: Grid, site: Site, index: int, block: Block, label: str, area:
     first, last = block.spans.get(index, (y, y))
     has_customers = area >= 0 or bool(np.isin(grid.loads.bus, site.buses).any())
     plain = "station" if has_customers else "node"
+    v_min_pu, v_max_pu = _band(grid, site)
     return Station(
         id=str(grid.buses.id[site.buses[0]]),
         label=label,
@@ -191,11 +196,19 @@ def _station(grid: Grid, site: Site, index: int, block: Block, label: str, area:
         y=first,
         y_end=last,
         buses=tuple(site.buses),
-        v_min_pu=float(np.max(grid.buses.v_min_pu[site.buses])),
-        v_max_pu=float(np.min(grid.buses.v_max_pu[site.buses])),
+        v_min_pu=v_min_pu,
+        v_max_pu=v_max_pu,
         is_spare=site.is_spare,
         area=area,
     )
+
+
+def _band(grid: Grid, site: Site) -> tuple[float, float]:
+    """Return the voltages that all buses of a site allow [pu]."""
+    low = float(np.max(grid.buses.v_min_pu[site.buses]))
+    high = float(np.min(grid.buses.v_max_pu[site.buses]))
+    # Test cases write a held voltage as a band without width; that is a set point and no limit.
+    return (low, high) if high - low >= _NARROWEST_BAND_PU else _USUAL_BAND_PU
 
 
 def _link(grid: Grid, link: SiteLink, route: tuple[Point, ...], starts: dict[str, int]) -> Link:
