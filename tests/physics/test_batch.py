@@ -86,3 +86,15 @@ def test_columns_must_agree_on_the_number_of_scenarios():
     state = replace(OperatingPoint.of(grid), load_p_mw=np.ones((5, 1)), load_q_mvar=np.ones((4, 1)))
     with pytest.raises(BadInput, match="disagree"):
         powerflow_batch(grid, state)
+
+
+@pytest.mark.parametrize("engine", ["radial", "pgm"])
+def test_value_of_an_element_out_of_service_does_not_matter(engine):
+    grid = district()
+    state = OperatingPoint.of(grid)
+    p_mw = state.load_p_mw.copy()
+    p_mw[grid.loads.row("off")] = np.nan
+    odd = replace(state, load_p_mw=p_mw)
+    np.testing.assert_array_equal(powerflow(grid, odd, engine).v, powerflow(grid, state, engine).v)
+    batch = powerflow_batch(grid, replace(odd, load_p_mw=np.stack([p_mw, p_mw])), engine)
+    assert batch.converged.all()

@@ -184,10 +184,10 @@ def _columns(
         table: Loads | Generators | Storages, p: Floats, q: Floats, weight: Floats
     ) -> _Column:
         return _Column(
-            p=np.atleast_2d(p),
-            q=np.atleast_2d(q),
-            node=node_of_bus[table.bus],
-            weight=weight * table.in_service,
+            p=_rows(p),
+            q=_rows(q),
+            node=np.where(table.in_service, node_of_bus[table.bus], -1).astype(np.int32),
+            weight=weight,
         )
 
     constant = [
@@ -207,6 +207,12 @@ def _columns(
         for share in (loads.i_share, loads.z_share)
     )
     return constant, by_current, by_impedance
+
+
+def _rows(column: Floats) -> Floats:
+    """Return a column with a scenario axis; a read-only one is copied, or the kernel is compiled for it anew."""
+    rows = np.atleast_2d(column)
+    return rows if rows.flags.writeable and rows.flags.c_contiguous else rows.copy()
 
 
 def _held_voltages(solver: RadialSolver, state: OperatingPoint) -> Complexes:

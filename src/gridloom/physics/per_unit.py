@@ -243,11 +243,13 @@ def bus_powers(model: PerUnitModel, state: OperatingPoint, *, with_held: bool = 
     """
     grid = model.grid
     loads, generators, storages = grid.loads, grid.generators, grid.storages
-    demand = as_complex(state.load_p_mw, state.load_q_mvar) * loads.in_service
+    demand = _used(as_complex(state.load_p_mw, state.load_q_mvar), loads.in_service)
     held = np.isfinite(generators.vm_pu)
     counted = generators.in_service & (with_held | ~held)
-    supply = as_complex(state.generator_p_mw, np.where(held, 0.0, state.generator_q_mvar)) * counted
-    stored = as_complex(state.storage_p_mw, state.storage_q_mvar) * storages.in_service
+    supply = _used(
+        as_complex(state.generator_p_mw, np.where(held, 0.0, state.generator_q_mvar)), counted
+    )
+    stored = _used(as_complex(state.storage_p_mw, state.storage_q_mvar), storages.in_service)
     stiff = demand * (1 - loads.z_share - loads.i_share)
     n = model.n_bus
     constant = (
@@ -258,6 +260,13 @@ def bus_powers(model: PerUnitModel, state: OperatingPoint, *, with_held: bool = 
     current = -sum_at(demand * loads.i_share, loads.bus, n) if loads.i_share.any() else None
     impedance = -sum_at(demand * loads.z_share, loads.bus, n) if loads.z_share.any() else None
     return BusPowers(constant=constant / BASE_MVA, current=current, impedance=impedance)
+
+
+def _used(power: Complexes, counts: Flags) -> Complexes:
+    """Return `power` with 0 where it does not count, be it no number there."""
+    if counts.all():
+        return power
+    return np.where(counts, power, np.complex128(0.0))
 
 
 def sum_at(values: Complexes, bus: Rows, n_bus: int) -> Complexes:
