@@ -63,6 +63,16 @@ def test_a_tie_that_would_be_overloaded_is_named_with_its_loading() -> None:
     assert "wait for the repair" in plan.reason
 
 
+def test_a_part_too_big_for_the_tie_is_cut_so_that_the_tie_carries_what_it_can() -> None:
+    # The tie carries one load of the two behind the fault: 1 MW is about 30 A.
+    plan = plan_for(two_feeders(tie_ka=0.04), "A2")
+    opened = {target for kind, target, _ in moves(plan) if kind == "open"}
+    assert opened in ({"A2.f", "A2.t", "A3.f"}, {"A2.f", "A2.t", "A3.t"})
+    assert plan.expectation["customers_restored"] == 200.0
+    assert plan.expectation["worst_loading_pct"] <= 100.0
+    assert {a.target for a in plan.undo if a.kind == "close"} == opened
+
+
 def test_a_locked_isolating_switch_widens_the_isolation_and_the_loss_is_counted() -> None:
     plan = plan_for(two_feeders(), "A2", locks=frozenset({"A2.f"}))
     assert moves(plan)[:2] == [("open", "A1.t", 0), ("open", "A2.t", 0)]

@@ -64,6 +64,18 @@ class Candidate:
     """Sections without demand that come to life on the way, such as a tie line open at both ends."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """One switch inside a dead part to be opened, and what that makes of the part."""
+
+    switch: int
+    """Row in switches."""
+    kept: Part
+    """What stays on the tie."""
+    rest: Part | None
+    """What is cut off; None where nobody is in it."""
+
+
 def outage_of(
     basis: Basis,
     section: int,
@@ -114,6 +126,47 @@ def candidates(basis: Basis, outage: Outage, part: Part, alive: set[int]) -> Ite
                 yield Candidate(switches=(edge.switch,), lands_on=other)
             elif other not in part.sections and _is_passive(basis, outage, other):
                 yield from _through(basis, outage, alive, number, other, usable)
+
+
+def cuts_of(basis: Basis, outage: Outage, part: Part, candidate: Candidate) -> list[Cut]:
+    """Return every way to cut `part` in two, by the demand that stays on the tie, greatest first."""
+    first = basis.sections.edges[basis.sections.edge_of_switch[candidate.switches[0]]]
+    entry = first.a if first.a in part.sections else first.b
+    if candidate.is_head:
+        return []
+    closed = outage.isolated.tolist()
+    stuck = basis.view.unknown | {basis.grid.switches.row(id_) for id_ in basis.view.locks}
+    order, above = [entry], {entry: -1}
+    for section in order:
+        for number in basis.sections.at[section]:
+            edge = basis.sections.edges[number]
+            other = edge.other(section)
+            if closed[edge.switch] and other in part.sections and other not in above:
+                above[other] = number
+                order.append(other)
+    below: dict[int, set[int]] = {section: {section} for section in order}
+    for section in reversed(order[1:]):
+        below[basis.sections.edges[above[section]].other(section)] |= below[section]
+    found = []
+    for section in order[1:]:
+        switch = basis.sections.edges[above[section]].switch
+        kept = _part(basis, set(part.sections) - below[section])
+        if switch not in stuck and kept is not None:
+            found.append(Cut(switch=switch, kept=kept, rest=_part(basis, below[section])))
+    return sorted(found, key=lambda cut: (-cut.kept.demand_mw, cut.switch))
+
+
+def _part(basis: Basis, members: set[int], *, has_head: bool = False) -> Part | None:
+    """Return these sections as a part; None if nothing in them consumes or injects."""
+    rows = list(members)
+    if not basis.sections.has_demand[rows].any():
+        return None
+    return Part(
+        sections=frozenset(members),
+        demand_mw=float(basis.demand_mw[rows].sum()),
+        customers=int(basis.sections.customers[rows].sum()),
+        has_head=has_head,
+    )
 
 
 def _through(
@@ -218,14 +271,7 @@ def _parts(
     while left:
         members = reach(basis.sections, min(left), closed, lost) & dead
         left -= members
-        rows = list(members)
-        if basis.sections.has_demand[rows].any():
-            parts.append(
-                Part(
-                    sections=frozenset(members),
-                    demand_mw=float(basis.demand_mw[rows].sum()),
-                    customers=int(basis.sections.customers[rows].sum()),
-                    has_head=head in members,
-                )
-            )
+        part = _part(basis, members, has_head=head in members)
+        if part is not None:
+            parts.append(part)
     return tuple(parts)

@@ -14,7 +14,7 @@ from gridloom.core.units import NS_PER_S
 if TYPE_CHECKING:
     from gridloom.orchestrator.agents import View
     from gridloom.orchestrator.planning import Basis
-    from gridloom.orchestrator.restoration import Decision
+    from gridloom.orchestrator.search import Decision
 
 VALID_S = 900
 """A plan holds this long, unless a switch moves first [s]."""
@@ -50,7 +50,7 @@ def _actions(basis: Basis, decision: Decision) -> tuple[Action, ...]:
     ids = basis.grid.switches.id
     opens = [
         Action(kind=ActionKind.OPEN, target=str(ids[row]), step=STEP_OPEN)
-        for row in decision.outage.opens
+        for row in (*decision.outage.opens, *decision.cuts)
     ]
     closes = [
         Action(
@@ -73,7 +73,8 @@ def _undo(basis: Basis, decision: Decision) -> tuple[Action, ...]:
         Action(kind=ActionKind.OPEN, target=str(ids[row]), step=0) for row in closed if row != head
     ]
     back += [
-        Action(kind=ActionKind.CLOSE, target=str(ids[row]), step=1) for row in decision.outage.opens
+        Action(kind=ActionKind.CLOSE, target=str(ids[row]), step=1)
+        for row in (*decision.outage.opens, *decision.cuts)
     ]
     if head not in closed:
         back.append(Action(kind=ActionKind.CLOSE, target=str(ids[head]), step=2))
@@ -105,6 +106,9 @@ def _reason(basis: Basis, line_id: str, decision: Decision) -> str:
     ]
     opens = ", ".join(str(ids[row]) for row in outage.opens)
     words.append(f"Isolated by opening {opens}." if opens else f"{head} isolates it.")
+    if decision.cuts:
+        cuts = ", ".join(str(ids[row]) for row in decision.cuts)
+        words.append(f"Opening {cuts} leaves no more on the ties than they can carry.")
     for done in decision.restored:
         names = " and ".join(str(ids[row]) for row in done.by.switches)
         words.append(

@@ -8,52 +8,22 @@ plan says which limit each tie would break.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 from gridloom.core.plans import Plan, Rank
-from gridloom.orchestrator.candidates import Candidate, Outage, Part, candidates, outage_of
+from gridloom.orchestrator.candidates import outage_of
 from gridloom.orchestrator.plan_words import plan_of
 from gridloom.orchestrator.planning import Basis, PlanningBase
+from gridloom.orchestrator.search import Decision, Search
 
 if TYPE_CHECKING:
     from gridloom.grid.model import Grid
-    from gridloom.grid.tables import Flags, Floats
+    from gridloom.grid.tables import Floats
     from gridloom.orchestrator.agents import View
-    from gridloom.orchestrator.flow_check import Findings
 
 _MEDIUM_VOLTAGE_KV = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
-    """One part that gets supply again, and how."""
-
-    part: Part
-    by: Candidate
-
-
-class Trial(NamedTuple):
-    """A candidate and what AC power flow says of it."""
-
-    candidate: Candidate
-    all: Findings
-    near: Findings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Decision:
-    """What the search decided for one outage."""
-
-    outage: Outage
-    restored: tuple[Restored, ...]
-    left_dead: tuple[Part, ...]
-    findings: Findings | None
-    """What is worst in the touched feeders in the final state; None where nothing is closed."""
-    alternatives: tuple[str, ...]
-    ac_checks: int
 
 
 class RestorationAgent:
@@ -102,7 +72,7 @@ class RestorationAgent:
         )
         if outage is None:
             return None
-        return plan_of(basis, view, line_id, self._decide(basis, outage), trigger=line_id)
+        return plan_of(basis, view, line_id, Search(basis, outage).run(), trigger=line_id)
 
     def plan_for(self, view: View, line_id: str, *, series: int = 0) -> Plan | None:
         """Return the plan to be kept ready for a fault on one line, or nothing if none can help."""
@@ -167,63 +137,7 @@ class RestorationAgent:
         outage = outage_of(
             basis, section, after=None, locks=basis.view.locks, unknown=basis.view.unknown
         )
-        return None if outage is None else self._decide(basis, outage)
-
-    def _decide(self, basis: Basis, outage: Outage) -> Decision:
-        """Serve the parts one after the other, the greatest demand first, each with its best tie."""
-        closed = outage.isolated.copy()
-        alive = set(outage.alive)
-        waiting = sorted(outage.parts, key=lambda part: (not part.has_head, -part.demand_mw))
-        restored: list[Restored] = []
-        notes: list[str] = []
-        findings, checks, progress = None, 0, True
-        while waiting and progress:
-            progress = False
-            for part in tuple(waiting):
-                best, tried = self._best(basis, outage, part, closed, alive, restored)
-                checks += len(tried)
-                notes.extend(_why_lost(basis, tried, best))
-                if best is None:
-                    continue
-                found, findings = best.candidate, best.near
-                closed[list(found.switches)] = True
-                alive |= part.sections | found.through
-                restored.append(Restored(part=part, by=found))
-                waiting.remove(part)
-                progress = True
-        return Decision(
-            outage=outage,
-            restored=tuple(restored),
-            left_dead=tuple(waiting),
-            findings=findings,
-            alternatives=tuple(dict.fromkeys(notes)),
-            ac_checks=checks,
-        )
-
-    def _best(
-        self,
-        basis: Basis,
-        outage: Outage,
-        part: Part,
-        closed: Flags,
-        alive: set[int],
-        restored: list[Restored],
-    ) -> tuple[Trial | None, list[Trial]]:
-        """Return the best candidate that keeps every limit, and everything that was tried."""
-        tried: list[Trial] = []
-        for candidate in candidates(basis, outage, part, alive):
-            after = closed.copy()
-            after[list(candidate.switches)] = True
-            touched = basis.feeders_of(candidate.lands_on) | {
-                feeder for done in restored for feeder in basis.feeders_of(done.by.lands_on)
-            }
-            sections = part.sections.union(*(done.part.sections for done in restored))
-            tried.append(Trial(candidate, *basis.check(after, touched, sections)))
-            if candidate.is_head and tried[-1].all.passed:
-                # The way it was fed before: nothing else can load the grid less.
-                break
-        good = [trial for trial in tried if trial.all.passed]
-        return min(good, key=_badness, default=None), tried
+        return None if outage is None else Search(basis, outage).run()
 
 
 def replace_id(plan: Plan, series: int, row: int) -> Plan:
@@ -239,26 +153,3 @@ def plan_number(series: int, row: int) -> int:
 def plan_id(number: int) -> str:
     """Return the id of the prepared plan with this number."""
     return f"restore-{number:x}"
-
-
-def _badness(trial: Trial) -> tuple[bool, int, float]:
-    # Equal service everywhere: fewest operations, then the most room on the most loaded element.
-    return (
-        not trial.candidate.is_head,
-        len(trial.candidate.switches),
-        -trial.near.loading.margin,
-    )
-
-
-def _why_lost(basis: Basis, tried: list[Trial], best: Trial | None) -> list[str]:
-    words = []
-    for trial in tried:
-        if trial is best:
-            continue
-        name = " and ".join(str(basis.grid.switches.id[row]) for row in trial.candidate.switches)
-        loading = trial.near.loading
-        reason = (
-            trial.all.why_not() or f"leaves less room: {loading.value:.0f} % on {loading.where}"
-        )
-        words.append(f"close {name}: {reason}")
-    return words
