@@ -27,7 +27,6 @@ from gridloom.grid.model import Grid
 from gridloom.grid.tables import Flags, Rows
 from gridloom.grid.topology import topology
 
-
 _NARROWEST_BAND_PU = 0.01
 _USUAL_BAND_PU = (0.9, 1.1)
 
