@@ -5,7 +5,7 @@ import pytest
 
 from gridloom.field.fault_currents import FaultCurrents, FaultPlace, fault_currents
 from gridloom.field.fault_network import connect
-from gridloom.grid import Grid
+from gridloom.grid import Grid, Table
 
 BREAKERS = ("A1@bb", "B1@bb")
 
@@ -109,41 +109,30 @@ def test_low_voltage_fault_on_the_first_line_melts_its_own_fuse(district: Grid) 
     assert currents.fuses == ((district.lines.row("L1"), 0),)
 
 
-def test_a_coupling_breaker_between_buses_carries_its_share(district: Grid) -> None:
-    from gridloom.grid import Buses, Switches
-
-    def grown(table, **rows):
-        return type(table)(
-            **{
-                name: [*getattr(table, name).tolist(), *rows.get(name, [spec_default])]
-                for name, spec_default in (
-                    (name, getattr(table, name)[0]) for name in table.column_names()
-                )
-            }
-        )
-
-    buses = grown(district.buses, id=["bb2"], vn_kv=[20.0])
-    assert isinstance(buses, Buses)
-    switches = grown(
-        district.switches,
-        id=["coupler"],
-        bus=[district.buses.row("bb")],
-        element_kind=["bus"],
-        element=[len(district.buses)],
-        closed=[True],
-        kind=["breaker"],
+def with_row(table: Table, **row: object) -> Table:
+    """Return a table with one more row: a copy of its first, changed as told."""
+    columns = {name: getattr(table, name).tolist() for name in table.column_names()}
+    return type(table)(
+        **{name: [*column, row.get(name, column[0])] for name, column in columns.items()}
     )
-    assert isinstance(switches, Switches)
-    row = district.lines.row("B1")
-    from_bus = np.array(district.lines.from_bus)
-    from_bus[row] = len(district.buses)
-    bus = np.array(switches.bus)
-    bus[switches.row("B1@bb")] = len(district.buses)
-    grid = district.with_tables(
-        buses=buses,
+
+
+def coupled(district: Grid) -> Grid:
+    """Return the district with feeder B on a second busbar behind a coupling breaker."""
+    bar, second = district.buses.row("bb"), len(district.buses)
+    coupler = {"id": "coupler", "bus": bar, "element_kind": "bus", "element": second}
+    switches = with_row(district.switches, kind="breaker", closed=True, **coupler)
+    bus, from_bus = np.array(switches.bus), np.array(district.lines.from_bus)
+    bus[switches.row("B1@bb")] = from_bus[district.lines.row("B1")] = second
+    return district.with_tables(
+        buses=with_row(district.buses, id="bb2", vn_kv=20.0),
         switches=switches.with_columns(bus=bus),
         lines=district.lines.with_columns(from_bus=from_bus),
     )
+
+
+def test_a_coupling_breaker_between_buses_carries_its_share(district: Grid) -> None:
+    grid = coupled(district)
     relayed = grid.switches.rows(("A1@bb", "B1@bb", "coupler"))
     pickup_ka = np.full(len(grid.switches), np.inf)
     pickup_ka[relayed] = 0.4
