@@ -24,6 +24,7 @@ from gridloom.store.records import (
     OperatorDeed,
     Outcome,
     PreparedPlan,
+    Refusal,
     SentCommand,
 )
 
@@ -153,3 +154,23 @@ def test_a_person_decides_a_held_plan(deed: OperatorDeed, state: PlanState) -> N
     desk.take(OperatorAction(operator="Ada", deed=deed, target="p1"), 2)
     assert desk.plan("p1").state is state
     assert "Ada" in desk.plan("p1").verdict
+
+
+def test_a_fault_that_only_a_person_may_act_on_is_located_by_the_plan_that_was_ready() -> None:
+    desk = Desk(has_wall_time=True)
+    desk.take(PreparedPlan(plan=plan(), verdict=verdict()), 1)
+    desk.take(FaultSeen(fault="f7", section=""), 2)
+    refusal = Refusal(what="restoration after fault f7", reason="a person decides", plan_id="p1")
+    desk.take(refusal, 3)
+    (story,) = desk.faults(9)
+    assert story.line == "line 3"
+    assert [step.name for step in story.milestones] == ["trip", "located", "planned"]
+
+
+def test_an_outcome_does_not_repeat_what_was_expected() -> None:
+    desk = Desk(has_wall_time=True)
+    desk.take(DecidedPlan(plan=plan(), verdict=verdict()), 1)
+    measured = {**plan().expectation, "worst_loading_pct": 5.79}
+    desk.take(Outcome(plan_id="p1", epoch=1, succeeded=True, measured=measured), 2)
+    words = "9 of 12 customers have supply again; worst loading 5.79 %"
+    assert desk.plan("p1").outcome == words

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _KEEP: Final = 500
 """Cards and stories kept; older ones stay in the journal."""
 _NS_PER_MS: Final = 1e6
+_PREPARED_FOR: Final = "branch:"
+"""How the trigger of a prepared plan begins; the line's id follows."""
 
 
 class Desk:
@@ -190,8 +192,18 @@ class Desk:
     def _refuse(self, record: Refusal, at_ns: int) -> None:
         for story in reversed(self._stories.values()):
             if story.id in record.what and not story.is_over:
+                story = self._locate(story, record.plan_id, at_ns)
                 self._extend(story, "planned", f"no action by itself: {record.reason}", at_ns)
                 return
+
+    def _locate(self, story: FaultStory, plan_id: str, at_ns: int) -> FaultStory:
+        """Take the faulted line from the prepared plan that was looked up for it and not used."""
+        prepared = self._prepared.get(plan_id)
+        if story.line or prepared is None or not prepared.trigger.startswith(_PREPARED_FOR):
+            return story
+        line = prepared.trigger.removeprefix(_PREPARED_FOR)
+        story = msgspec.structs.replace(story, line=line)
+        return self._extend(story, "located", f"faulted section: {line}", at_ns)
 
     def _operate(self, record: OperatorAction, _: int) -> None:
         card = self._cards.get(record.target)
@@ -236,7 +248,7 @@ class Desk:
     def _story_on(self, card: PlanCard) -> FaultStory | None:
         """Return the newest story about the line that a prepared plan is for."""
         for story in reversed(self._stories.values()):
-            if story.line and card.trigger == f"branch:{story.line}" and not story.plan_id:
+            if story.line and card.trigger == f"{_PREPARED_FOR}{story.line}" and not story.plan_id:
                 return story
         return None
 
@@ -285,7 +297,11 @@ def _outcome_words(record: Outcome, card: PlanCard) -> str:
     if record.succeeded and restored is not None:
         out = card.expectation.get("customers_out", restored)
         parts.append(f"{restored:.0f} of {out:.0f} customers have supply again")
-    parts += [quantity_words(name, value) for name, value in record.measured.items()]
+    parts += [
+        quantity_words(name, value)
+        for name, value in record.measured.items()
+        if card.expectation.get(name) != value  # what was expected stands on the card already
+    ]
     return "; ".join(parts)
 
 
