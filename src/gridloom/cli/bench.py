@@ -31,7 +31,11 @@ def bench(
     if not folder.is_dir():
         message = "benchmarks come with a checkout of the source, not with the installed package"
         raise Unavailable(message)
-    known = sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_") and "def main" in path.read_text())
+    known = sorted(
+        path.stem
+        for path in folder.glob("*.py")
+        if not path.stem.startswith("_") and "def main" in path.read_text()
+    )
     if not name:
         console.print("\n".join(known), markup=False)
         return 0

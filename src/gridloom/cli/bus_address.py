@@ -24,7 +24,9 @@ def resolve_bus(bus: str) -> ServerAddress:
         return ServerAddress.read(Path(bus))
     parts = urlsplit(bus)
     if parts.scheme not in {"nats", "tls"} or not parts.hostname:
-        message = f"--bus is {bus!r}; give nats://user:password@host:port or the path of a ready file"
+        message = (
+            f"--bus is {bus!r}; give nats://user:password@host:port or the path of a ready file"
+        )
         raise BadInput(message)
     host = parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}"
     url = urlunsplit((parts.scheme, host, "", "", ""))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 from cyclopts import Parameter
 
+from gridloom.cli.grids import load_checked
 from gridloom.cli.options import Json, progress
 from gridloom.cli.output import emit
 from gridloom.core.errors import BadInput
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from gridloom.grid import Grid
     from gridloom.ioe.telemetry import Readings
     from gridloom.twin.state import GridState
+
 
 class SuspectView(msgspec.Struct, frozen=True):
     """A reading that the rest of the grid contradicts."""
@@ -52,14 +54,19 @@ class EstimateSummary(msgspec.Struct, frozen=True, kw_only=True):
 def estimate(
     grid: str,
     *,
-    readings: Annotated[Path, Parameter(help="Parquet: instrument, time_ns and p_kw, q_kvar, v_pu, i_a as measured.")],
+    readings: Annotated[
+        Path,
+        Parameter(help="Parquet: instrument, time_ns and p_kw, q_kvar, v_pu, i_a as measured."),
+    ],
     instruments: Annotated[
         Path | None, Parameter(help="Parquet: id, kind, element_kind, element_id, side, class_pct.")
     ] = None,
     seed: int = 1,
     mv_share: float = 0.05,
     engine: Literal["wls", "pgm"] = "wls",
-    out: Annotated[Path | None, Parameter(help="Write bus, v_pu, v_sigma_pu, is_observable to Parquet.")] = None,
+    out: Annotated[
+        Path | None, Parameter(help="Write bus, v_pu, v_sigma_pu, is_observable to Parquet.")
+    ] = None,
     json: Json = False,
 ) -> int:
     """Estimate the state of a grid from readings, and name the readings that cannot be true.
@@ -78,12 +85,10 @@ def estimate(
     import numpy as np  # noqa: PLC0415 - keeps `--help` quick
 
     from gridloom.cli.instrument_files import read_instruments, read_readings  # noqa: PLC0415
-    from gridloom.grid import load  # noqa: PLC0415
     from gridloom.grid.instruments import place_instruments  # noqa: PLC0415
     from gridloom.twin.estimation import Estimator  # noqa: PLC0415
 
-    with progress(f"loading {grid}"):
-        model = load(grid)
+    model = load_checked(grid)
     if instruments is None:
         table = place_instruments(model, rng=np.random.default_rng(seed), mv_share=mv_share)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gridloom.cli.grids import load_checked
 from gridloom.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ def parse_fault(text: str) -> tuple[str, float]:
     return line, seconds
 
 
-def planned_faults(settings: Settings, named: list[tuple[str, float]], random_faults: int) -> list[tuple[str, float]]:
+def planned_faults(
+    settings: Settings, named: list[tuple[str, float]], random_faults: int
+) -> list[tuple[str, float]]:
     """Return all faults of a run by time: the named ones, and random ones over the first 60 % of it.
 
     Raises:
@@ -32,12 +35,10 @@ def planned_faults(settings: Settings, named: list[tuple[str, float]], random_fa
     """
     import numpy as np  # noqa: PLC0415 - keeps `--help` quick
 
-    from gridloom.grid import load  # noqa: PLC0415
-
     if random_faults < 0:
         message = f"--faults is {random_faults}; give a number from 0"
         raise BadInput(message)
-    grid = load(settings.grid)
+    grid = load_checked(settings.grid)
     for line, _ in named:
         grid.lines.row(line)
     if not random_faults:

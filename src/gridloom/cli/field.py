@@ -81,7 +81,9 @@ def field(  # noqa: PLR0913 - one parameter a flag
         grid_uri=grid,
         mv_share=mv_share,
         switch_failure=switch_failure,
-        telemetry=TelemetrySettings(meter_period_s=meter_period_s, readings_per_second=readings_per_second),
+        telemetry=TelemetrySettings(
+            meter_period_s=meter_period_s, readings_per_second=readings_per_second
+        ),
         truth_dir=None if data is None else data / "truth",
     )
     settings = ServeOptions(

@@ -60,7 +60,9 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 def import_(
     grid: str,
     *,
-    out: Annotated[Path, Parameter(name=["--out", "-o"], help="File to write, ending in .gridloom.")],
+    out: Annotated[
+        Path, Parameter(name=["--out", "-o"], help="File to write, ending in .gridloom.")
+    ],
     json: Json = False,
 ) -> int:
     """Read a grid from any source and keep it in Gridloom's own file, with a report of what was lost.
@@ -85,7 +87,11 @@ def import_(
             losses=_views(imported.report.entries),
         )
         if json
-        else {"written": str(out), "buses": len(imported.grid.buses), "losses": len(imported.report)},
+        else {
+            "written": str(out),
+            "buses": len(imported.grid.buses),
+            "losses": len(imported.report),
+        },
         as_json=json,
     )
     return 0
@@ -125,12 +131,18 @@ def check(grid: str, *, json: Json = False) -> int:
         model = load(grid)
     findings = look(model)
     is_ok = not any(finding.severity == "error" for finding in findings)
-    result = Findings(grid=grid, ok=is_ok, findings=[msgspec.convert(f, FindingView, from_attributes=True) for f in findings])
+    result = Findings(
+        grid=grid,
+        ok=is_ok,
+        findings=[msgspec.convert(f, FindingView, from_attributes=True) for f in findings],
+    )
     if json:
         emit(result, as_json=True)
     else:
         for finding in result.findings:
-            console.print(f"{finding.severity}: {finding.kind} {finding.id}: {finding.words}", markup=False)
+            console.print(
+                f"{finding.severity}: {finding.kind} {finding.id}: {finding.words}", markup=False
+            )
         emit({"ok": is_ok, "findings": len(findings)}, as_json=False)
     return 0 if is_ok else BAD_INPUT
 
@@ -151,12 +163,21 @@ def convert(grid: str, out: Path, *, json: Json = False) -> int:
     with progress(f"converting {grid}"):
         report = write(grid, out)
     _report_losses(report, as_json=json)
-    emit({"source": grid, "path": str(out), "losses": _views(report.entries) if json else len(report)}, as_json=json)
+    emit(
+        {
+            "source": grid,
+            "path": str(out),
+            "losses": _views(report.entries) if json else len(report),
+        },
+        as_json=json,
+    )
     return 0
 
 
 def _views(entries: tuple[Loss, ...]) -> list[LossView]:
-    return [LossView(kind=loss.kind, id=loss.id, what=loss.what, words=loss.words) for loss in entries]
+    return [
+        LossView(kind=loss.kind, id=loss.id, what=loss.what, words=loss.words) for loss in entries
+    ]
 
 
 def _report_losses(report: LossReport, *, as_json: bool) -> None:

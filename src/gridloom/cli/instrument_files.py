@@ -51,7 +51,9 @@ def read_instruments(grid: Grid, path: Path) -> Instruments:
         table["element_kind"].to_pylist(), table["element_id"].to_pylist(), strict=True
     ):
         if element_kind not in _TABLE_OF:
-            raise BadInput(f"{path}: no element_kind {element_kind!r}; there are {', '.join(_TABLE_OF)}")
+            raise BadInput(
+                f"{path}: no element_kind {element_kind!r}; there are {', '.join(_TABLE_OF)}"
+            )
         rows.append(getattr(grid, _TABLE_OF[element_kind]).row(id_))
     return Instruments(
         id=table["id"].to_pylist(),
@@ -86,7 +88,9 @@ def read_readings(instruments: Instruments, path: Path) -> Readings:
         kind[rows[mine]] = frame_kind
         for number, column in enumerate(COLUMNS[frame_kind]):
             if column in table.column_names:
-                values[number, rows[mine]] = _optional(table, column, np.nan, np.float32)[order][mine]
+                values[number, rows[mine]] = _optional(table, column, np.nan, np.float32)[order][
+                    mine
+                ]
     return Readings(generation=1, values=values, time_ns=newest, kind=kind)
 
 
@@ -110,5 +114,3 @@ def _read(path: Path, needed: tuple[str, ...]) -> pa.Table:
     if missing:
         raise BadInput(f"{path}: column {missing[0]} is missing; it needs {', '.join(needed)}")
     return table
-
-

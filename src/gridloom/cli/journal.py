@@ -130,7 +130,9 @@ def _print(views: EntryViews) -> None:
     table = Table("no", "time (UTC)", "kind", box=None, pad_edge=False)
     table.add_column("what", no_wrap=True, overflow="ellipsis")
     for view in views.entries:
-        time = datetime.fromtimestamp(view.at_ns / NS_PER_S, tz=UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+        time = datetime.fromtimestamp(view.at_ns / NS_PER_S, tz=UTC).strftime(
+            "%Y-%m-%d %H:%M:%S.%f"
+        )[:-3]
         table.add_row(str(view.sequence), time, view.kind, _sentence(view.body))
     Console(highlight=False).print(table)
 
@@ -138,5 +140,9 @@ def _print(views: EntryViews) -> None:
 def _sentence(body: Any) -> str:  # noqa: ANN401 - bodies differ by kind
     plan = body.get("plan", {})
     words = [plan.get("reason", ""), plan.get("id", "")]
-    words += [f"{name}={value}" for name, value in body.items() if isinstance(value, (str, int, float)) and value != ""]
+    words += [
+        f"{name}={value}"
+        for name, value in body.items()
+        if isinstance(value, (str, int, float)) and value != ""
+    ]
     return "  ".join(word for word in words if word)[:160]

@@ -85,23 +85,62 @@ class Launch:
         settings, keys = self.settings, self.folder / "keys"
         keys.mkdir(exist_ok=True, mode=0o700)
         Signer.from_file(keys / "platform.key")
-        common = ["--grid", settings.grid, "--bus", str(bus), "--seed", str(settings.seed), "--with-parent"]
+        common = [
+            "--grid",
+            settings.grid,
+            "--bus",
+            str(bus),
+            "--seed",
+            str(settings.seed),
+            "--with-parent",
+        ]
         field_flags = [
-            "--start", settings.start, "--clock", settings.clock, "--speed", str(settings.speed),
-            "--data", str(self.folder / "field"), "--public-key", str(keys / "platform.key.pub"),
-            "--mv-share", str(settings.mv_share), "--meter-period-s", str(settings.meter_period_s),
-            "--readings-per-second", str(self.readings_per_second), "--json",
+            "--start",
+            settings.start,
+            "--clock",
+            settings.clock,
+            "--speed",
+            str(settings.speed),
+            "--data",
+            str(self.folder / "field"),
+            "--public-key",
+            str(keys / "platform.key.pub"),
+            "--mv-share",
+            str(settings.mv_share),
+            "--meter-period-s",
+            str(settings.meter_period_s),
+            "--readings-per-second",
+            str(self.readings_per_second),
+            "--json",
         ]
         platform_flags = [
-            "--mode", settings.mode, "--data", str(self.folder), "--key", str(keys / "platform.key"),
-            "--estimate-period-s", str(settings.estimate_period_s), "--host", settings.host,
-            "--port", str(settings.port), "--simulated",
+            "--mode",
+            settings.mode,
+            "--data",
+            str(self.folder),
+            "--key",
+            str(keys / "platform.key"),
+            "--estimate-period-s",
+            str(settings.estimate_period_s),
+            "--host",
+            settings.host,
+            "--port",
+            str(settings.port),
+            "--simulated",
             *(["--headless"] if self.headless else []),
             *(["--realtime"] if settings.realtime else []),
         ]
         self._children = [
-            Child(name="field", arguments=["field", *common, *field_flags], log_path=self.folder / "field.log"),
-            Child(name="platform", arguments=["platform", *common, *platform_flags], log_path=self.folder / "platform.log"),
+            Child(
+                name="field",
+                arguments=["field", *common, *field_flags],
+                log_path=self.folder / "field.log",
+            ),
+            Child(
+                name="platform",
+                arguments=["platform", *common, *platform_flags],
+                log_path=self.folder / "platform.log",
+            ),
         ]
         for child in self._children:
             child.start()
@@ -130,7 +169,9 @@ class Launch:
     async def _play(self, bus: NatsBus, stop: asyncio.Event) -> None:
         """Break lines at their times and return when the run's time is over."""
         start_ns = (await self._ask(bus, ControlRequest(do="status"))).at_ns
-        end_ns = start_ns + round(self.settings.duration * NS_PER_S) if self.settings.duration else None
+        end_ns = (
+            start_ns + round(self.settings.duration * NS_PER_S) if self.settings.duration else None
+        )
         waiting = sorted(self.faults, key=lambda fault: fault[1], reverse=True)
         while not stop.is_set():
             for child in self._children:
@@ -165,4 +206,3 @@ class Launch:
         for child in self._children:
             code = child.stop()
             log.debug("process_ended", process=child.name, exit_code=code, restarts=child.restarts)
-

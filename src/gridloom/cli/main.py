@@ -31,12 +31,17 @@ def main(arguments: list[str] | None = None) -> None:
 def run_command(arguments: list[str]) -> int:
     """Run one command and return its exit code; errors are words on standard error, never a traceback."""
     try:
-        result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        result = app(
+            arguments, exit_on_error=False, print_error=False, result_action="return_value"
+        )
     except CycloptsError as error:
-        console.print(f"gridloom: {error}\nTry [bold]gridloom {' '.join(arguments[:1])} --help[/bold]", markup=True)
+        console.print(
+            f"gridloom: {error}\nTry [bold]gridloom {' '.join(arguments[:1])} --help[/bold]",
+            soft_wrap=True,
+        )
         return BAD_INPUT
     except GridloomError as error:
-        console.print(f"gridloom: {error}", markup=False)
+        console.print(f"gridloom: {error}", markup=False, soft_wrap=True)
         return exit_code(error)
     except KeyboardInterrupt:
         console.print("gridloom: stopped by the keyboard", markup=False)

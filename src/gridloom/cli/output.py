@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DONE, MISSING, BAD_INPUT, REFUSED = 0, 1, 2, 3
+_SHOWN = 20
 
 console = Console(stderr=True, highlight=False)
 """For progress, hints and errors: standard error."""
@@ -41,6 +42,8 @@ def emit(result: Any, *, as_json: bool) -> None:  # noqa: ANN401 - any structure
         sys.stdout.buffer.flush()
         return
     table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in _flat(plain):
         table.add_row(f"[bold]{name}[/bold]", _shown(value))
     Console(highlight=False).print(table)
@@ -51,7 +54,11 @@ def set_up_logs(*, verbose: bool) -> None:
     import structlog  # noqa: PLC0415 - keeps `--help` quick
 
     level = logging.DEBUG if verbose else logging.INFO
-    logging.basicConfig(stream=sys.stderr, level=level if verbose else logging.WARNING, format="%(name)s: %(message)s")
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=level if verbose else logging.WARNING,
+        format="%(name)s: %(message)s",
+    )
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(level),
         processors=[
@@ -79,6 +86,11 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     for key, item in value.items():
         if isinstance(item, dict):
             rows += _flat(item, f"{prefix}{key}.")
+        elif isinstance(item, list | tuple) and item and isinstance(item[0], dict):
+            for number, part in enumerate(item[:_SHOWN]):
+                rows += _flat(part, f"{prefix}{key}[{number}].")
+            if len(item) > _SHOWN:
+                rows.append((f"{prefix}{key}", f"... {len(item) - _SHOWN} more; --json prints all"))
         else:
             rows.append((prefix + key, item))
     return rows
@@ -88,5 +100,7 @@ def _shown(value: Any) -> str:  # noqa: ANN401 - any JSON value
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list):
-        return ", ".join(_shown(item) for item in value[:20]) + (" ..." if len(value) > 20 else "")  # noqa: PLR2004
+        return ", ".join(_shown(item) for item in value[:_SHOWN]) + (
+            " ..." if len(value) > _SHOWN else ""
+        )
     return str(value)

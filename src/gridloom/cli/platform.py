@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gridloom.core.clock import FollowedClock
     from gridloom.ioe.birth import Birth
     from gridloom.ioe.bus import NatsBus
+    from gridloom.ioe.mqtt import MqttDoor
     from gridloom.orchestrator.runtime import Runtime
 
 log = structlog.get_logger(__name__)
@@ -69,8 +70,13 @@ def platform(  # noqa: PLR0913 - one parameter a flag
     host: str = "127.0.0.1",
     port: int = 8620,
     headless: Annotated[bool, Parameter(negative="", help="Without the control room.")] = False,
-    realtime: Annotated[bool, Parameter(negative="", help="Ask for a real-time class for the event path.")] = False,
-    simulated: Annotated[bool, Parameter(negative="", help="The field is `gridloom field`: let the page break cables.")] = False,
+    realtime: Annotated[
+        bool, Parameter(negative="", help="Ask for a real-time class for the event path.")
+    ] = False,
+    simulated: Annotated[
+        bool,
+        Parameter(negative="", help="The field is `gridloom field`: let the page break cables."),
+    ] = False,
     with_parent: Annotated[bool, Parameter(negative="", show=False)] = False,
     verbose: Verbose = False,
     json: Json = False,
@@ -96,9 +102,19 @@ def platform(  # noqa: PLR0913 - one parameter a flag
         follow_parent()
     folder = new_run_folder(data)
     options = PlatformOptions(
-        grid=grid, bus=bus, mode=mode, folder=folder, key=key or folder / "keys" / "platform.key", seed=seed,
-        estimate_period_s=estimate_period_s, host=host, port=port, headless=headless, realtime=realtime,
-        is_simulated=simulated, owner_pid=owner_pid,
+        grid=grid,
+        bus=bus,
+        mode=mode,
+        folder=folder,
+        key=key or folder / "keys" / "platform.key",
+        seed=seed,
+        estimate_period_s=estimate_period_s,
+        host=host,
+        port=port,
+        headless=headless,
+        realtime=realtime,
+        is_simulated=simulated,
+        owner_pid=owner_pid,
     )
     summary = _run_loop(options)
     emit(summary, as_json=json)
@@ -130,6 +146,9 @@ async def _run(options: PlatformOptions) -> PlatformSummary:
         stack.callback(platform_.journal.close)
         if platform_.history is not None:
             stack.callback(platform_.history.close)
+        door = _mqtt_door(runtime, bus)
+        await door.start()
+        stack.push_async_callback(door.stop)
         url = await _open_control_room(options, runtime, bus, stack)
         ready = asyncio.create_task(_tell_ready(options, runtime, url))
         await loops.run(runtime, stop, estimate_period_s=options.estimate_period_s)
@@ -203,14 +222,27 @@ def build(options: PlatformOptions, birth: Birth, clock: FollowedClock, bus: Nat
     static = static_of(platform_.grid, platform_.instruments, birth.gateways)
     table, is_old = open_table(table_path, static)
     child = EventChild(
-        folder=options.folder, table=table_path, bus_ready=Path(options.bus), key=options.key,
-        owner_pid=options.owner_pid, realtime=options.realtime,
+        folder=options.folder,
+        table=table_path,
+        bus_ready=Path(options.bus),
+        key=options.key,
+        owner_pid=options.owner_pid,
+        realtime=options.realtime,
     )
     table.set_clock(clock.now_ns(), time.monotonic_ns(), clock.speed)
     child.start(adopt=is_old)
     return Runtime(
         platform=platform_, bus=bus, table=table, event_path=child, signer=signer, heavy=Threads()
     )
+
+
+def _mqtt_door(runtime: Runtime, bus: NatsBus) -> MqttDoor:
+    """Return the door by which devices of anybody's make report over MQTT."""
+    from gridloom.ioe.mqtt import DeviceReadings, MqttDoor, devices_of  # noqa: PLC0415
+
+    platform_ = runtime.platform
+    devices = devices_of(platform_.instruments, platform_.grid.cell_path)
+    return MqttDoor(bus, platform_.clock, DeviceReadings(devices, epoch=platform_.birth.epoch))
 
 
 async def _open_control_room(

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from cyclopts import Parameter
 
-from gridloom.cli.options import Json, progress
+from gridloom.cli.grids import load_checked
+from gridloom.cli.options import Json
 from gridloom.cli.output import emit
 from gridloom.core.errors import BadInput
 
 if TYPE_CHECKING:
     from gridloom.grid import Grid
-    from gridloom.physics import BatchResult, OperatingPoint, PowerFlowResult
+    from gridloom.physics import BatchResult, PowerFlowResult
 
 
 class PowerFlowSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +36,9 @@ def powerflow(
     grid: str,
     *,
     engine: Literal["auto", "radial", "pgm", "lightsim"] = "auto",
-    scenarios: Annotated[int, Parameter(help="Solve N scenarios of random loads, 20 to 120 % of rated.")] = 0,
+    scenarios: Annotated[
+        int, Parameter(help="Solve N scenarios of random loads, loads at 20 to 120 %.")
+    ] = 0,
     seed: int = 1,
     out: Annotated[Path | None, Parameter(help="Write voltages to a Parquet file.")] = None,
     json: Json = False,
@@ -51,23 +54,29 @@ def powerflow(
     seed
         Seed of the random scenarios.
     """
-    from gridloom.grid import load  # noqa: PLC0415 - heavy
-    from gridloom.physics import powerflow as solve  # noqa: PLC0415
-    from gridloom.physics import powerflow_batch  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
+
+    from gridloom.physics import powerflow as solve  # noqa: PLC0415 - keeps `--help` quick
+    from gridloom.physics import powerflow_batch, random_scenarios  # noqa: PLC0415
 
     if scenarios < 0:
         message = f"--scenarios is {scenarios}; give a number from 0"
         raise BadInput(message)
-    with progress(f"loading {grid}"):
-        model = load(grid)
+    model = load_checked(grid)
     if scenarios == 0:
         result = solve(model, engine=engine)
         summary = _single(model, result)
         columns = {"bus": model.buses.id, "v_pu": result.v_pu, "angle_rad": result.angle_rad}
     else:
-        batch = powerflow_batch(model, random_scenarios(model, scenarios, seed), engine=engine)
+        batch = powerflow_batch(
+            model, random_scenarios(model, scenarios, np.random.default_rng(seed)), engine=engine
+        )
         summary = _many(model, batch, scenarios)
-        columns = {"scenario": range(scenarios), "loss_kw": batch.loss_kw, "converged": batch.converged}
+        columns = {
+            "scenario": range(scenarios),
+            "loss_kw": batch.loss_kw,
+            "converged": batch.converged,
+        }
     if out is not None:
         _write(out, columns)
     emit(summary, as_json=json)
@@ -103,26 +112,6 @@ def _many(grid: Grid, batch: BatchResult, scenarios: int) -> PowerFlowSummary:
         v_max_pu=float(np.nanmax(batch.v_pu[done])) if done.any() else float("nan"),
         max_loading_pct=float(np.nanmax(loading)) if np.isfinite(loading).any() else float("nan"),
         solve_ms=batch.solve_ms,
-    )
-
-
-def random_scenarios(grid: Grid, count: int, seed: int) -> OperatingPoint:
-    """Return `count` scenarios in which each load and generator lies between 20 and 120 % of what its table says."""
-    import numpy as np  # noqa: PLC0415
-
-    from gridloom.physics import OperatingPoint  # noqa: PLC0415
-
-    rng, base = np.random.default_rng(seed), OperatingPoint.of(grid)
-    load = rng.uniform(0.2, 1.2, (count, len(grid.loads)))
-    generation = rng.uniform(0.2, 1.2, (count, len(grid.generators)))
-    return OperatingPoint(
-        load_p_mw=base.load_p_mw * load,
-        load_q_mvar=base.load_q_mvar * load,
-        generator_p_mw=base.generator_p_mw * generation,
-        generator_q_mvar=base.generator_q_mvar * generation,
-        storage_p_mw=base.storage_p_mw,
-        storage_q_mvar=base.storage_q_mvar,
-        source_vm_pu=base.source_vm_pu,
     )
 
 

@@ -68,7 +68,9 @@ class Child:
     @property
     def pid(self) -> int:
         """Process id of the present life; 0 between two lives."""
-        return self._process.pid if self._process is not None and self._process.poll() is None else 0
+        return (
+            self._process.pid if self._process is not None and self._process.poll() is None else 0
+        )
 
     @property
     def exit_code(self) -> int | None:
@@ -83,7 +85,9 @@ class Child:
                 self._wait_s = _FIRST_WAIT_S
             return
         if not self._again_s:
-            log.warning("process_died", process=self.name, exit_code=self.exit_code, again_in_s=self._wait_s)
+            log.warning(
+                "process_died", process=self.name, exit_code=self.exit_code, again_in_s=self._wait_s
+            )
             self._again_s = now + self._wait_s
             self._wait_s = min(2 * self._wait_s, _MOST_WAIT_S)
         elif now >= self._again_s:

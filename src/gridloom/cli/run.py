@@ -29,7 +29,10 @@ def run(  # noqa: PLR0913 - one parameter a flag
     duration: float | None = None,
     seed: int | None = None,
     mode: Literal["observe", "advise", "act"] | None = None,
-    fault: Annotated[list[str] | None, Parameter(negative="", help="LINE@T: break a line T seconds after the start.")] = None,
+    fault: Annotated[
+        list[str] | None,
+        Parameter(negative="", help="LINE@T: break a line T seconds after the start."),
+    ] = None,
     faults: Annotated[int, Parameter(help="Break N random medium-voltage lines.")] = 0,
     readings_per_second: float = 0.0,
     port: int | None = None,
@@ -37,7 +40,9 @@ def run(  # noqa: PLR0913 - one parameter a flag
     config: Annotated[str | None, Parameter(help="TOML file with settings.")] = None,
     realtime: bool | None = None,
     headless: Annotated[bool, Parameter(negative="", help="Without the control room.")] = False,
-    open_browser: Annotated[bool, Parameter(name="--open", negative="", help="Open the control room in a browser.")] = False,
+    open_browser: Annotated[
+        bool, Parameter(name="--open", negative="", help="Open the control room in a browser.")
+    ] = False,
     verbose: Verbose = False,
     json: Json = False,
 ) -> int:
@@ -65,8 +70,16 @@ def run(  # noqa: PLR0913 - one parameter a flag
     """
     set_up_logs(verbose=verbose)
     flags = {
-        "grid": grid, "clock": clock, "speed": speed, "start": start, "duration": duration, "seed": seed,
-        "mode": mode, "port": port, "data": data, "realtime": realtime,
+        "grid": grid,
+        "clock": clock,
+        "speed": speed,
+        "start": start,
+        "duration": duration,
+        "seed": seed,
+        "mode": mode,
+        "port": port,
+        "data": data,
+        "realtime": realtime,
     }
     settings = load_settings(config, flags)
     planned = [parse_fault(text) for text in fault or []]
@@ -74,8 +87,13 @@ def run(  # noqa: PLR0913 - one parameter a flag
         message = "a stepped run needs an end: give --duration SECONDS"
         raise BadInput(message)
     summary = _run(
-        settings, planned, random_faults=faults, readings_per_second=readings_per_second,
-        headless=headless, open_browser=open_browser, quiet=json,
+        settings,
+        planned,
+        random_faults=faults,
+        readings_per_second=readings_per_second,
+        headless=headless,
+        open_browser=open_browser,
+        quiet=json,
     )
     if summary is None:
         return DONE
@@ -101,16 +119,27 @@ def _run(  # noqa: PLR0913 - what a run is told
     from gridloom.cli.launch import Launch  # noqa: PLC0415
 
     launch = Launch(
-        settings=settings, folder=folder, faults=planned_faults(settings, planned, random_faults),
-        readings_per_second=readings_per_second, headless=headless,
+        settings=settings,
+        folder=folder,
+        faults=planned_faults(settings, planned, random_faults),
+        readings_per_second=readings_per_second,
+        headless=headless,
     )
 
     def ready(url: str) -> None:
         if quiet:
             return
         if url:
-            console.print(f"Gridloom is running on [bold]{settings.grid}[/bold]\n\n    {url}\n", soft_wrap=True)
-            console.print("Click a cable and break it. Ctrl-C ends everything. Journal and logs: " + str(folder), markup=False, soft_wrap=True)
+            console.print(
+                f"Gridloom is running on [bold]{settings.grid}[/bold]\n\n    {url}\n",
+                soft_wrap=True,
+            )
+            console.print(
+                "Click a cable and break it. Ctrl-C ends everything. Journal and logs: "
+                + str(folder),
+                markup=False,
+                soft_wrap=True,
+            )
         if open_browser and url:
             webbrowser.open(url)
 
@@ -122,4 +151,3 @@ async def _until_signal(launch: object, ready: object) -> RunSummary | None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return await launch.run(stop, ready)  # type: ignore[attr-defined, no-any-return]  # typed in launch
-

@@ -27,7 +27,9 @@ def new_run_folder(given: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        message = f"cannot make the run's folder {folder}: {error.strerror}; give another with --data"
+        message = (
+            f"cannot make the run's folder {folder}: {error.strerror}; give another with --data"
+        )
         raise BadInput(message) from None
     return folder
 
@@ -41,7 +43,9 @@ def journal_path(where: Path | None) -> Path:
     if where is None:
         found = sorted((state_home() / "runs").glob(f"*/{_JOURNAL}"))
         if not found:
-            message = f"no run has left a journal under {state_home() / 'runs'}; give a folder or file"
+            message = (
+                f"no run has left a journal under {state_home() / 'runs'}; give a folder or file"
+            )
             raise BadInput(message)
         return found[-1]
     path = where / _JOURNAL if where.is_dir() else where

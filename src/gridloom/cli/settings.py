@@ -68,7 +68,9 @@ _LIMITS = (
 )
 
 
-def load_settings(path: str | None, flags: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Settings:
+def load_settings(
+    path: str | None, flags: Mapping[str, Any], environment: Mapping[str, str] | None = None
+) -> Settings:
     """Return the settings of a run.
 
     Args:

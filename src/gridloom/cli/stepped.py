@@ -162,13 +162,26 @@ def _build(settings: Settings, faults: list[tuple[str, float]], folder: Path) ->
     )
     ring = Ring(folder / "event-path.ring", _RING_RECORDS, RECORD_BYTES)
     event_path = InlineEventPath(
-        path=EventPath(table, ring, signer.sign), ring_path=folder / "event-path.ring", bus=bus, clock=clock
+        path=EventPath(table, ring, signer.sign),
+        ring_path=folder / "event-path.ring",
+        bus=bus,
+        clock=clock,
     )
     runtime = Runtime(
-        platform=platform, bus=bus, table=table, event_path=event_path, signer=signer, heavy=in_place
+        platform=platform,
+        bus=bus,
+        table=table,
+        event_path=event_path,
+        signer=signer,
+        heavy=in_place,
     )
     return _Run(
-        clock=clock, world=world, shell=Shell(world, bus, clock), runtime=runtime, event_path=event_path, ring=ring
+        clock=clock,
+        world=world,
+        shell=Shell(world, bus, clock),
+        runtime=runtime,
+        event_path=event_path,
+        ring=ring,
     )
 
 

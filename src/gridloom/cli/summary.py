@@ -146,7 +146,12 @@ def field_summary(folder: Path) -> FieldSummary:
     if path.exists():
         return msgspec.json.decode(path.read_bytes(), type=FieldSummary)
     return FieldSummary(
-        faults=0, readings=0, messages_lost=0, events_unanswered=0, customers_interrupted=0, customers_restored=0
+        faults=0,
+        readings=0,
+        messages_lost=0,
+        events_unanswered=0,
+        customers_interrupted=0,
+        customers_restored=0,
     )
 
 
@@ -157,8 +162,18 @@ def platform_summary(folder: Path) -> PlatformSummary:
         return msgspec.json.decode(_without_nulls(path.read_bytes()), type=PlatformSummary)
     nothing = TwoPercentiles(float("nan"), float("nan"))
     return PlatformSummary(
-        frames=0, readings=0, events=0, malformed=0, missing_frames=0, estimates=0, se_ms=nothing,
-        software_ms=nothing, preparation_ms=nothing, plans=PlanFigures(0, 0, 0), event_path_restarts=0, rss_mb=0.0,
+        frames=0,
+        readings=0,
+        events=0,
+        malformed=0,
+        missing_frames=0,
+        estimates=0,
+        se_ms=nothing,
+        software_ms=nothing,
+        preparation_ms=nothing,
+        plans=PlanFigures(0, 0, 0),
+        event_path_restarts=0,
+        rss_mb=0.0,
     )
 
 
