@@ -1,3 +1,5 @@
+"""Many scenarios at once are what single solves give, one by one."""
+
 from dataclasses import replace
 
 import numpy as np

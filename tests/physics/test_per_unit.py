@@ -1,3 +1,5 @@
+"""Name plates become the per-unit sections that other engines' own components stand for."""
+
 import numpy as np
 import pytest
 from power_grid_model import LoadGenType, PowerGridModel, TapChangingStrategy, initialize_array

@@ -1,3 +1,5 @@
+"""One call for every engine: which one is taken, and that they agree."""
+
 import numpy as np
 import pytest
 from power_grid_model import MeasuredTerminalType, PowerGridModel, initialize_array

@@ -1,3 +1,5 @@
+"""The radial solver against exact solutions, the reference engine, and the laws that any flow obeys."""
+
 from dataclasses import replace
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Short-circuit currents follow Ohm and the place of the fault."""
+
 import numpy as np
 import pytest
 from tests.physics.grids import district, two_buses
