@@ -192,8 +192,8 @@ class Desk:
     def _refuse(self, record: Refusal, at_ns: int) -> None:
         for story in reversed(self._stories.values()):
             if story.id in record.what and not story.is_over:
-                story = self._locate(story, record.plan_id, at_ns)
-                self._extend(story, "planned", f"no action by itself: {record.reason}", at_ns)
+                located = self._locate(story, record.plan_id, at_ns)
+                self._extend(located, "planned", f"no action by itself: {record.reason}", at_ns)
                 return
 
     def _locate(self, story: FaultStory, plan_id: str, at_ns: int) -> FaultStory:
