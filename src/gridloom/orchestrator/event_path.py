@@ -13,8 +13,7 @@ action.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
@@ -25,6 +24,13 @@ from gridloom.ioe.commands import CommandOutbox, decode_ack, settled
 from gridloom.ioe.events import EventInbox, encode_receipt
 from gridloom.ioe.frames import Frame, FrameKind, decode
 from gridloom.ioe.retry import RetryPolicy
+from gridloom.orchestrator.event_cases import (
+    Counters,
+    Execution,
+    Outgoing,
+    PendingFault,
+    at_step,
+)
 from gridloom.orchestrator.event_records import (
     COMMAND_LIFE_NS,
     EventRecord,
@@ -34,11 +40,13 @@ from gridloom.orchestrator.event_records import (
 )
 from gridloom.orchestrator.location import NoLocation
 from gridloom.orchestrator.location_kernel import locate, take_changes, take_flags
-from gridloom.orchestrator.prepared import ACT, Operation, PreparedRow, PreparedTable
+from gridloom.orchestrator.prepared import ACT, PreparedRow, PreparedTable
 from gridloom.store.errors import RingFull
 from gridloom.store.ring import Ring
 
-SETTLE_NS: Final = 300 * NS_PER_MS
+__all__ = ["LOOK_BACK_NS", "SETTLE_NS", "STEP_TIMEOUT_NS", "EventPath", "Outgoing"]
+
+SETTLE_NS: Final = 1000 * NS_PER_MS
 """After lock-out, indicators that stay silent this long have seen nothing [ns]."""
 LOOK_BACK_NS: Final = 5 * NS_PER_S
 """Indicators may report this long before their relay first moves [ns]."""
@@ -49,51 +57,6 @@ _NEVER, _UNKNOWN = -9.0, -1.0
 """Value of what has not reported yet, and position of a switch that says it does not know."""
 _MOST_CHANGES = 4096
 _RETRY: Final = RetryPolicy(first_ns=100 * NS_PER_MS, most_ns=2 * NS_PER_S)
-
-
-class Outgoing(NamedTuple):
-    """One message to publish now."""
-
-    subject: str
-    payload: bytes
-    message_id: str = ""
-
-
-@dataclass(slots=True)
-class _Fault:
-    """A breaker that has locked out and whose fault is not located yet."""
-
-    breaker: int
-    seen_ns: int
-    since_ns: int
-    settles_at: int
-    """Pace time after which silent indicators count as not passed."""
-
-
-@dataclass(slots=True)
-class _Execution:
-    """A plan under way."""
-
-    record: EventRecord
-    step: int
-    deadline: int
-    """Pace time at which the current step has failed."""
-    waiting: dict[str, Operation] = field(default_factory=dict)
-    """Operations of the current step that are not confirmed, by key of their command."""
-
-
-@dataclass(slots=True)
-class Counters:
-    """What has happened since the start, for the control room."""
-
-    events: int = 0
-    started: int = 0
-    done: int = 0
-    aborted: int = 0
-    refused: int = 0
-    commands: int = 0
-    unrecorded: int = 0
-    """Times the ring was full: then nothing was sent."""
 
 
 class EventPath:
@@ -128,8 +91,8 @@ class EventPath:
         self._element = self._static.instrument_element
         self._position = np.full(table.n_switches, np.nan, dtype=np.float32)
         self._stirred_ns: dict[int, int] = {}
-        self._faults: dict[int, _Fault] = {}
-        self._running: dict[tuple[int, int], _Execution] = {}
+        self._faults: dict[int, PendingFault] = {}
+        self._running: dict[tuple[int, int], Execution] = {}
         self._spent: set[tuple[int, int]] = set()
         self._known_faults: set[tuple[int, int]] = set()
         self._unresolved: list[EventRecord] = []
@@ -257,7 +220,7 @@ class EventPath:
         if state != _LOCKED_OUT or (breaker, time_ns) in self._known_faults:
             return
         since_ns = self._stirred_ns.pop(breaker) - LOOK_BACK_NS
-        fault = _Fault(breaker, time_ns, since_ns, pace_ns + SETTLE_NS)
+        fault = PendingFault(breaker, time_ns, since_ns, pace_ns + SETTLE_NS)
         if self._record(RecordKind.LOCKED_OUT, now_ns, fault):
             self._known_faults.add((breaker, time_ns))
             self._faults[breaker] = fault
@@ -271,7 +234,7 @@ class EventPath:
                 if operation.switch == switch and position == float(operation.close):
                     self._confirm(execution, key, now_ns, pace_ns, out)
 
-    def _touched(self, execution: _Execution) -> set[int]:
+    def _touched(self, execution: Execution) -> set[int]:
         return {
             execution.record.breaker,
             *(o.switch for o in execution.record.operations if o.close),
@@ -279,7 +242,7 @@ class EventPath:
 
     # -- from fault to plan -------------------------------------------------------------------------------------
 
-    def _try(self, fault: _Fault, now_ns: int, pace_ns: int, out: list[Outgoing]) -> None:
+    def _try(self, fault: PendingFault, now_ns: int, pace_ns: int, out: list[Outgoing]) -> None:
         looked = self.table.consistently(lambda: self._look(fault, now_ns, pace_ns))
         if looked is None:
             del self._faults[fault.breaker]
@@ -295,7 +258,7 @@ class EventPath:
         self._start(fault, found, row, now_ns, pace_ns, out)
 
     def _look(
-        self, fault: _Fault, now_ns: int, pace_ns: int
+        self, fault: PendingFault, now_ns: int, pace_ns: int
     ) -> tuple[int, PreparedRow | None, Reason]:
         """Return the faulted line or a `NoLocation`, its plan, and what speaks against carrying it out."""
         zones = self.table.zones
@@ -317,7 +280,7 @@ class EventPath:
         row = self.table.row(found)
         return found, row, Reason.NO_PLAN if row is None else self._why_not(row, fault, now_ns)
 
-    def _why_not(self, row: PreparedRow, fault: _Fault, now_ns: int) -> Reason:
+    def _why_not(self, row: PreparedRow, fault: PendingFault, now_ns: int) -> Reason:
         """Return the first reason against carrying out `row` now."""
         targets = {operation.switch for operation in row.operations}
         others = {o.switch for e in self._running.values() for o in e.record.operations}
@@ -346,7 +309,7 @@ class EventPath:
 
     def _start(
         self,
-        fault: _Fault,
+        fault: PendingFault,
         line: int,
         row: PreparedRow,
         now_ns: int,
@@ -376,7 +339,7 @@ class EventPath:
     def _send_step(
         self, record: EventRecord, step: int, now_ns: int, pace_ns: int, out: list[Outgoing]
     ) -> None:
-        execution = _Execution(record, step, pace_ns + STEP_TIMEOUT_NS)
+        execution = Execution(record, step, pace_ns + STEP_TIMEOUT_NS)
         self._running[record.number, record.epoch] = execution
         for operation in record.operations:
             if operation.step != step:
@@ -390,7 +353,7 @@ class EventPath:
             self.counters.commands += 1
 
     def _confirm(
-        self, execution: _Execution, key: str, now_ns: int, pace_ns: int, out: list[Outgoing]
+        self, execution: Execution, key: str, now_ns: int, pace_ns: int, out: list[Outgoing]
     ) -> None:
         del execution.waiting[key]
         self._outbox.queue.answer(key)
@@ -406,10 +369,10 @@ class EventPath:
             self._abort(execution, reason, now_ns)
             return
         step = min(later)
-        if self._append(_copy(record, RecordKind.STEP, now_ns, step)):
+        if self._append(at_step(record, RecordKind.STEP, now_ns, step)):
             self._send_step(record, step, now_ns, pace_ns, out)
 
-    def _why_stop(self, execution: _Execution, now_ns: int) -> Reason:
+    def _why_stop(self, execution: Execution, now_ns: int) -> Reason:
         """Return what has come up against the rest of a plan since it began."""
         record = execution.record
         later = [o for o in record.operations if o.step > execution.step]
@@ -421,22 +384,22 @@ class EventPath:
         strayed = any(self._position[o.switch] == float(not o.close) for o in before)
         return Reason.CONFIRMED_OTHERWISE if strayed else Reason.NONE
 
-    def _abort(self, execution: _Execution, reason: Reason, now_ns: int) -> None:
+    def _abort(self, execution: Execution, reason: Reason, now_ns: int) -> None:
         self._end(execution, RecordKind.ABORTED, reason, now_ns)
 
-    def _end(self, execution: _Execution, kind: RecordKind, reason: Reason, now_ns: int) -> None:
+    def _end(self, execution: Execution, kind: RecordKind, reason: Reason, now_ns: int) -> None:
         record = execution.record
         for key in execution.waiting:
             self._outbox.queue.answer(key)
         self._running.pop((record.number, record.epoch), None)
-        self._append(_copy(record, kind, now_ns, execution.step, reason))
+        self._append(at_step(record, kind, now_ns, execution.step, reason))
         if kind is RecordKind.DONE:
             self.counters.done += 1
         else:
             self.counters.aborted += 1
 
     def _refuse(
-        self, fault: _Fault, reason: Reason, now_ns: int, *, line: int = -1, number: int = 0
+        self, fault: PendingFault, reason: Reason, now_ns: int, *, line: int = -1, number: int = 0
     ) -> None:
         self.counters.refused += 1
         self._record(
@@ -449,7 +412,7 @@ class EventPath:
         self,
         kind: RecordKind,
         now_ns: int,
-        fault: _Fault,
+        fault: PendingFault,
         *,
         reason: Reason = Reason.NONE,
         line: int = -1,
@@ -505,34 +468,16 @@ class EventPath:
         out: list[Outgoing] = []
         for record in self._unresolved:
             if record.kind is RecordKind.LOCKED_OUT:
-                fault = _Fault(record.breaker, record.seen_ns, 0, pace_ns)
+                fault = PendingFault(record.breaker, record.seen_ns, 0, pace_ns)
                 self._refuse(fault, Reason.RESTARTED, now_ns)
             elif now_ns >= record.expires_ns:
                 self._end(
-                    _Execution(record, record.step, 0), RecordKind.ABORTED, Reason.EXPIRED, now_ns
+                    Execution(record, record.step, 0), RecordKind.ABORTED, Reason.EXPIRED, now_ns
                 )
             else:
                 self._send_step(record, record.step, now_ns, pace_ns, out)
         self._unresolved = []
         return out
-
-
-def _copy(
-    record: EventRecord, kind: RecordKind, now_ns: int, step: int, reason: Reason = Reason.NONE
-) -> EventRecord:
-    return EventRecord(
-        kind=kind,
-        reason=reason,
-        at_ns=now_ns,
-        breaker=record.breaker,
-        seen_ns=record.seen_ns,
-        step=step,
-        line=record.line,
-        epoch=record.epoch,
-        number=record.number,
-        expires_ns=record.expires_ns,
-        operations=record.operations,
-    )
 
 
 if __name__ == "__main__":
