@@ -9,6 +9,8 @@ habits alone (40 % of every rating). A naming trial multiplies nothing and repea
 among those that are not critical, is moved by ten of the standard deviations that the estimator gives it.
 """
 
+# ruff: noqa: E402, SLF001 - thread counts come before numpy; a naming trial opens the estimator up
+
 from __future__ import annotations
 
 import argparse

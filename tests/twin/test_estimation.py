@@ -210,3 +210,20 @@ def test_what_came_out_does_not_change_later(house: House) -> None:
     house.run(3)
     for kept, now in zip(before, (state.v_pu, state.load_p_mw, state.redundancy), strict=True):
         np.testing.assert_array_equal(kept, now)
+
+
+def test_a_grid_without_supply_is_dead_and_no_error(grid: Grid, house: House) -> None:
+    dead = grid.with_tables(sources=grid.sources.with_columns(in_service=[False]))
+    readings = house.truth.step(2)
+    estimator = Estimator(dead, house.truth.instruments)
+    estimator.read(readings, house.truth.now_ns)
+    state = estimator.estimate(dead.switches.closed, house.truth.now_ns)
+    assert not state.is_energised.any()
+    assert np.isnan(state.v_pu).all()
+
+
+def test_a_grid_without_instruments_lives_on_habits(grid: Grid, house: House) -> None:
+    nothing = house.truth.instruments.take(np.zeros(len(house.truth.instruments), dtype=bool))
+    state = Estimator(grid, nothing).estimate(grid.switches.closed, house.truth.now_ns)
+    assert state.converged
+    assert state.v_sigma_pu.min() > 0.01

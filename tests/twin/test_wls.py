@@ -53,8 +53,8 @@ def full_set(network: Network, rng: np.random.Generator) -> Equations:
 
 def voltages(network: Network, rng: np.random.Generator) -> np.ndarray:
     n = network.n_nodes
-    angles = np.angle(network.flat_start) + 0.02 * rng.normal(size=n) * (np.arange(n) > 0)
-    return (1 + 0.02 * rng.normal(size=n)) * np.exp(1j * angles)
+    angles = np.angle(network.flat_start) + 0.004 * rng.normal(size=n) * (np.arange(n) > 0)
+    return (1 + 0.005 * rng.normal(size=n)) * np.exp(1j * angles)
 
 
 @settings(max_examples=15, deadline=None)

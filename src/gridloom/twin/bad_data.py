@@ -80,18 +80,18 @@ def worst_rows(evidence: Evidence, residuals: Residuals, cell: Rows) -> Rows:
     return each[:_AT_ONCE]
 
 
-def liar_of_node(residual: float, reading: Floats, habit: Floats, habit_variance: Floats) -> int:
+def liar_of_node(residual: float, reading: Floats, expected: Floats, variance: Floats) -> int:
     """Return which of a node's elements most likely has the false reading.
 
-    The one whose habit fits better once the residual is taken off its reading: a likelihood ratio, one element at a
-    time.
+    The one whose reading comes closer to what was expected once the residual is taken off it: a likelihood ratio, one
+    element at a time.
 
     Args:
         residual: Of the node's sum.
         reading: Of each element at the node, shape (k,).
-        habit: What its like do.
-        habit_variance: How far its like spread.
+        expected: What was expected of it.
+        variance: How far it may have strayed from that.
     """
-    off = reading - habit
-    gain = (off**2 - (off - residual) ** 2) / habit_variance
+    off = reading - expected
+    gain = (off**2 - (off - residual) ** 2) / variance
     return int(np.argmax(gain))

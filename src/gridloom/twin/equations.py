@@ -62,6 +62,7 @@ class Equations:
         """
         self.network, self.quantity, self.place = network, quantity, place
         self.is_voltage: Flags = quantity == Quantity.VOLTAGE
+        self.is_current: Flags = np.isin(quantity, (Quantity.I_FROM, Quantity.I_TO))
         self._add_ports()
         order = network.elimination_order
         self.position = np.empty_like(order)

@@ -246,7 +246,7 @@ class Estimator:
         node_of_bus = layout.live.node_of_bus[: len(self.grid.buses)]
         live = node_of_bus >= 0
         cell_of_node[node_of_bus[live]] = self.grid.buses.cell[live]
-        of_row = self.instruments.cell[layout.instrument]
+        of_row = np.append(self.instruments.cell, 0)[layout.instrument]
         nodes = np.concatenate([layout.free_node, layout.free_node])
         of_row[: len(nodes)] = cell_of_node[nodes]
         return of_row
@@ -290,8 +290,8 @@ class Estimator:
         worst = liar_of_node(
             residual,
             injections.reading[part, elements],
-            injections.habit[part, elements],
-            injections.habit_variance[part, elements],
+            injections.expected[part, elements],
+            injections.expected_variance[part, elements],
         )
         return int(elements[worst])
 

@@ -41,9 +41,9 @@ class Injections:
     variance: Floats
     reading: Floats
     """The last reading by itself, shape (2, element)."""
-    habit: Floats
-    """What the group does, by itself."""
-    habit_variance: Floats
+    expected: Floats
+    """What was expected in place of the last reading: the one before it, or the habit where there is none."""
+    expected_variance: Floats
     is_read: Flags
     """Whether the last reading outweighs the habit, shape (element,)."""
     age_s: Floats
@@ -71,6 +71,9 @@ class InjectionModel:
         self._changes = np.zeros(len(group))
         """Changes it was learned from."""
         self._doubt = np.zeros(len(group))
+        self._before = np.full((2, len(group)), np.nan)
+        """The reading before the last, and what it was worth when the last one came."""
+        self._before_variance = np.full((2, len(group)), np.nan)
 
     @property
     def time_ns(self) -> Rows:
@@ -88,10 +91,17 @@ class InjectionModel:
         newer = (time_ns > self._time_ns[elements]) & np.isfinite(value).all(axis=0)
         elements, value, time_ns = elements[newer], value[:, newer], time_ns[newer]
         seen = self._time_ns[elements] != NEVER
+        self._expect(elements[seen], time_ns[seen])
         self._learn(elements[seen], value[:, seen], time_ns[seen])
         self._value[:, elements] = value
         self._time_ns[elements] = time_ns
         self._doubt[elements] = 0.0
+
+    def _expect(self, elements: Rows, time_ns: Rows) -> None:
+        apart_s = (time_ns - self._time_ns[elements]) / NS_PER_S
+        self._before[:, elements] = self._value[:, elements]
+        drift = self._drift_per_s()[:, elements] * apart_s
+        self._before_variance[:, elements] = drift + (_FLOOR_SHARE * self._size[elements]) ** 2
 
     def _learn(self, elements: Rows, value: Floats, time_ns: Rows) -> None:
         apart_s = np.maximum((time_ns - self._time_ns[elements]) / NS_PER_S, 0.5)
@@ -146,8 +156,10 @@ class InjectionModel:
             value=share * self._value + (1 - share) * habit,
             variance=np.where(known, share * variance, habit_variance),
             reading=self._value.copy(),
-            habit=habit,
-            habit_variance=habit_variance,
+            expected=np.where(np.isfinite(self._before), self._before, habit),
+            expected_variance=np.where(
+                np.isfinite(self._before), self._before_variance, habit_variance
+            ),
             is_read=share.min(axis=0) > 0.5,
             age_s=age_s,
         )

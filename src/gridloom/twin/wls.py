@@ -7,7 +7,7 @@ Sources: Abur and Exposito, "Power System State Estimation", 2004, chapters 2 an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from gridloom.twin.sparse import Factor
 
 _LARGEST_STEP = 0.3
 """A damped step keeps a cold start from overshooting [pu or rad]."""
+
+_NEAR = 1e-2
+"""Powers lead the way; currents join once the voltages move by less than this [pu or rad]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +90,11 @@ def solve_wls(
     at, step, iteration = equations.linearise(start), np.inf, 0
     shared = _Shared(weight, common)
     residual = shared.take_off(np.where(weight > 0, value - equations.predict(at), 0.0))
+    # The magnitude of a current has no direction: far from the solution its derivative points anywhere.
+    without_currents = bool((equations.is_current & (weight > 0)).any())
     while True:
-        entry, right = equations.gain(at, weight, residual)
-        factor = equations.factorise(entry)
-        border, pivot = shared.border(equations, at, factor)
-        change = factor.solve(right)
-        change += border * (shared.row_sum(equations, at, change) / pivot)
+        used = np.where(equations.is_current, 0.0, weight) if without_currents else weight
+        factor, border, pivot, change = _newton(equations, at, used, residual, shared)
         step = float(np.abs(change).max(initial=0.0))
         if not np.isfinite(step):
             break
@@ -100,8 +102,9 @@ def solve_wls(
         at = equations.linearise(moved(equations, at, change))
         residual = shared.take_off(np.where(weight > 0, value - equations.predict(at), 0.0))
         iteration += 1
-        if step <= tolerance or iteration >= max_iterations:
+        if iteration >= max_iterations or (step <= tolerance and not without_currents):
             break
+        without_currents = without_currents and step > _NEAR
     return Solution(
         at=at,
         factor=factor,
@@ -125,16 +128,32 @@ def evaluate_at(
     converged: bool = True,
 ) -> Solution:
     """Return residuals and factor at a voltage that another engine found; `step` is what ours would still change."""
-    once = solve_wls(equations, value, weight, voltage, common=common, max_iterations=1)
     at, shared = equations.linearise(voltage), _Shared(weight, common)
     residual = shared.take_off(np.where(weight > 0, value - equations.predict(at), 0.0))
-    return replace(
-        once,
+    factor, border, pivot, change = _newton(equations, at, weight, residual, shared)
+    return Solution(
         at=at,
-        residual=residual,
+        factor=factor,
+        border=border,
+        border_pivot=pivot,
         converged=converged,
+        iterations=1,
+        step=float(np.abs(change).max(initial=0.0)),
+        residual=residual,
         objective=float((weight * residual**2).sum()),
     )
+
+
+def _newton(
+    equations: Equations, at: Linearisation, weight: Floats, residual: Floats, shared: _Shared
+) -> tuple[Factor, Floats, float, Floats]:
+    """Return factor, border, its pivot, and the change of the state in elimination order."""
+    entry, right = equations.gain(at, weight, residual)
+    factor = equations.factorise(entry)
+    border, pivot = shared.border(equations, at, factor)
+    change = factor.solve(right)
+    change += border * (shared.row_sum(equations, at, change) / pivot)
+    return factor, border, pivot, change
 
 
 class _Shared:
