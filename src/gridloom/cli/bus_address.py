@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from gridloom.core.errors import BadInput
-from gridloom.ioe.bus import Credentials
+from gridloom.ioe.credentials import Credentials
 from gridloom.ioe.server import ServerAddress
 
 

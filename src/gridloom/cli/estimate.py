@@ -82,11 +82,11 @@ def estimate(
     engine
         `wls` is Gridloom's own, `pgm` power-grid-model; both see the same rows.
     """
-    import numpy as np  # noqa: PLC0415 - keeps `--help` quick
+    import numpy as np
 
-    from gridloom.cli.instrument_files import read_instruments, read_readings  # noqa: PLC0415
-    from gridloom.grid.instruments import place_instruments  # noqa: PLC0415
-    from gridloom.twin.estimation import Estimator  # noqa: PLC0415
+    from gridloom.cli.instrument_files import read_instruments, read_readings
+    from gridloom.grid.instruments import place_instruments
+    from gridloom.twin.estimation import Estimator
 
     model = load_checked(grid)
     if instruments is None:
@@ -106,7 +106,7 @@ def estimate(
 
 
 def _summary(grid: Grid, readings: Readings, state: GridState) -> EstimateSummary:
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
     loading = np.concatenate([state.line_loading_pct, state.transformer_loading_pct])
     known = np.isfinite(state.v_sigma_pu)
@@ -130,8 +130,8 @@ def _summary(grid: Grid, readings: Readings, state: GridState) -> EstimateSummar
 
 
 def _write(path: Path, grid: Grid, state: GridState) -> None:
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     table: pa.Table = pa.table(
         {

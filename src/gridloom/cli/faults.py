@@ -33,7 +33,7 @@ def planned_faults(
         UnknownId: A line that the grid does not have.
         BadInput: More random faults than there are medium-voltage lines.
     """
-    import numpy as np  # noqa: PLC0415 - keeps `--help` quick
+    import numpy as np
 
     if random_faults < 0:
         message = f"--faults is {random_faults}; give a number from 0"
@@ -45,7 +45,7 @@ def planned_faults(
         return sorted(named, key=lambda fault: fault[1])
     lines, vn_kv = grid.lines, grid.buses.vn_kv
     from_kv = vn_kv[lines.from_bus]
-    medium = np.flatnonzero((from_kv > 1.0) & (from_kv < 60.0) & lines.in_service)  # noqa: PLR2004 - medium voltage
+    medium = np.flatnonzero((from_kv > 1.0) & (from_kv < 60.0) & lines.in_service)
     if random_faults > len(medium):
         message = f"--faults is {random_faults}; the grid has {len(medium)} medium-voltage lines"
         raise BadInput(message)

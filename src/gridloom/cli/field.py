@@ -70,7 +70,7 @@ def field(  # noqa: PLR0913 - one parameter a flag
     switch_failure
         Chance that an ordered switch does not move.
     """
-    from gridloom.field import FieldOptions, ServeOptions, TelemetrySettings  # noqa: PLC0415 - heavy
+    from gridloom.field import FieldOptions, ServeOptions, TelemetrySettings
 
     set_up_logs(verbose=verbose)
     if with_parent:
@@ -102,9 +102,9 @@ def field(  # noqa: PLR0913 - one parameter a flag
 
 
 async def _serve(grid: str, bus: str, options: FieldOptions, settings: ServeOptions) -> World:
-    from gridloom.field import serve  # noqa: PLC0415
-    from gridloom.grid import load  # noqa: PLC0415
-    from gridloom.ioe.bus import NatsBus  # noqa: PLC0415
+    from gridloom.field import serve
+    from gridloom.grid import load
+    from gridloom.ioe.bus import NatsBus
 
     address = resolve_bus(bus)
     model = load(grid)

@@ -72,7 +72,7 @@ def import_(
     grid
         Grid URI or file.
     """
-    from gridloom.grid import load_with_report, save  # noqa: PLC0415 - heavy
+    from gridloom.grid import load_with_report, save
 
     with progress(f"importing {grid}"):
         imported = load_with_report(grid)
@@ -106,8 +106,8 @@ def show(grid: str, *, json: Json = False) -> int:
     grid
         Grid URI or file.
     """
-    from gridloom.grid import load  # noqa: PLC0415
-    from gridloom.grid.summary import describe  # noqa: PLC0415
+    from gridloom.grid import load
+    from gridloom.grid.summary import describe
 
     with progress(f"loading {grid}"):
         model = load(grid)
@@ -124,8 +124,8 @@ def check(grid: str, *, json: Json = False) -> int:
     grid
         Grid URI or file.
     """
-    from gridloom.grid import load  # noqa: PLC0415
-    from gridloom.grid.checking import check as look  # noqa: PLC0415
+    from gridloom.grid import load
+    from gridloom.grid.checking import check as look
 
     with progress(f"loading {grid}"):
         model = load(grid)
@@ -158,7 +158,7 @@ def convert(grid: str, out: Path, *, json: Json = False) -> int:
     out
         File to write.
     """
-    from gridloom.grid.converting import convert as write  # noqa: PLC0415
+    from gridloom.grid.converting import convert as write
 
     with progress(f"converting {grid}"):
         report = write(grid, out)

@@ -20,8 +20,8 @@ def load_checked(uri: str) -> Grid:
     Raises:
         BadInput: Something in it would make every result wrong; the message names the first such thing.
     """
-    from gridloom.grid import load  # noqa: PLC0415 - keeps `--help` quick
-    from gridloom.grid.checking import check  # noqa: PLC0415
+    from gridloom.grid import load
+    from gridloom.grid.checking import check
 
     with progress(f"loading {uri}"):
         grid = load(uri)

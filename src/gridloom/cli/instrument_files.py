@@ -59,7 +59,7 @@ def read_instruments(grid: Grid, path: Path) -> Instruments:
         id=table["id"].to_pylist(),
         kind=kinds,
         element_kind=table["element_kind"].to_pylist(),
-        element=rows,
+        element=np.array(rows, dtype=np.int64),
         side=_optional(table, "side", 0, np.int64),
         class_pct=_optional(table, "class_pct", 1.0, np.float64),
     )
@@ -98,7 +98,7 @@ def _optional(table: pa.Table, name: str, default: float, dtype: type[np.generic
     if name not in table.column_names:
         return np.full(len(table), default, dtype=dtype)
     try:
-        return table[name].to_numpy().astype(dtype)
+        return np.asarray(table[name].to_numpy(), dtype=dtype)
     except (TypeError, ValueError) as error:
         raise BadInput(f"column {name} cannot be read as {dtype.__name__}: {error}") from None
 

@@ -68,7 +68,7 @@ def show(
     kind
         Only entries of this kind: start, prepared, plan, command, acknowledgement, outcome, alarm, ...
     """
-    from gridloom.store import JournalReader  # noqa: PLC0415 - opens a database
+    from gridloom.store import JournalReader
 
     path = journal_path(where)
     reader = JournalReader(path)
@@ -88,7 +88,7 @@ def show(
 @app.command
 def verify(where: Where = None, *, json: Json = False) -> int:
     """Recompute the hash chain; exit code 3 if the journal was tampered with."""
-    from gridloom.store import JournalReader  # noqa: PLC0415
+    from gridloom.store import JournalReader
 
     path = journal_path(where)
     result = JournalReader(path).verify()
@@ -109,8 +109,8 @@ def verify(where: Where = None, *, json: Json = False) -> int:
 @app.command
 def replay(where: Where = None, *, json: Json = False) -> int:
     """Fold the journal into where things stood after its last entry."""
-    from gridloom.store import JournalReader  # noqa: PLC0415
-    from gridloom.store import replay as fold  # noqa: PLC0415
+    from gridloom.store import JournalReader
+    from gridloom.store import replay as fold
 
     emit(fold(JournalReader(journal_path(where)).entries()), as_json=json)
     return 0

@@ -79,7 +79,9 @@ class Launch:
         finally:
             await asyncio.to_thread(self._stop_children)
             await asyncio.to_thread(server.stop)
-        return await asyncio.to_thread(summarise, self.folder, platform_summary(self.folder))
+        is_real = self.settings.clock == "real"
+        counts = platform_summary(self.folder)
+        return await asyncio.to_thread(summarise, self.folder, counts, is_wall_time=is_real)
 
     def _start_children(self, bus: Path) -> None:
         settings, keys = self.settings, self.folder / "keys"

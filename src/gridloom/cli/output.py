@@ -51,7 +51,7 @@ def emit(result: Any, *, as_json: bool) -> None:  # noqa: ANN401 - any structure
 
 def set_up_logs(*, verbose: bool) -> None:
     """Send all logs to standard error, as one line an event."""
-    import structlog  # noqa: PLC0415 - keeps `--help` quick
+    import structlog
 
     level = logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(

@@ -123,19 +123,30 @@ def platform(  # noqa: PLR0913 - one parameter a flag
 
 def _run_loop(options: PlatformOptions) -> PlatformSummary:
     try:
-        import uvloop  # noqa: PLC0415 - not on every system
+        import uvloop
     except ImportError:
         return asyncio.run(_run(options))
     return uvloop.run(_run(options))
 
 
 async def _run(options: PlatformOptions) -> PlatformSummary:
-    from gridloom.ioe.bus import NatsBus  # noqa: PLC0415 - heavy
-    from gridloom.orchestrator import loops  # noqa: PLC0415
-
+    """Run until told to stop; when the field starts anew, ask for its birth again and go on."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    while True:
+        summary = await _live(options, stop)
+        write_platform_summary(options.folder, summary)
+        if stop.is_set():
+            return summary
+        log.warning("field_started_anew", folder=str(options.folder))
+
+
+async def _live(options: PlatformOptions, stop: asyncio.Event) -> PlatformSummary:
+    """Run on one birth of the field."""
+    from gridloom.ioe.bus import NatsBus
+    from gridloom.orchestrator import loops
+
     address = resolve_bus(options.bus)
     async with AsyncExitStack() as stack:
         bus = await NatsBus.connect(address.url, credentials_of(address), name="platform")
@@ -153,17 +164,15 @@ async def _run(options: PlatformOptions) -> PlatformSummary:
         ready = asyncio.create_task(_tell_ready(options, runtime, url))
         await loops.run(runtime, stop, estimate_period_s=options.estimate_period_s)
         ready.cancel()
-        platform_.end("told to stop")
-        summary = summary_of(runtime)
-        write_platform_summary(options.folder, summary)
-        return summary
+        platform_.end("told to stop" if stop.is_set() else "the field has started anew")
+        return summary_of(runtime)
 
 
 async def _birth_of(bus: NatsBus, stop: asyncio.Event) -> tuple[Birth, FollowedClock]:
     """Ask the field what it is made of, until it answers."""
-    from gridloom.core.clock import FollowedClock  # noqa: PLC0415
-    from gridloom.ioe import birth as births  # noqa: PLC0415
-    from gridloom.ioe import subjects  # noqa: PLC0415
+    from gridloom.core.clock import FollowedClock
+    from gridloom.ioe import birth as births
+    from gridloom.ioe import subjects
 
     deadline = time.monotonic() + _BIRTH_WITHIN_S
     while not stop.is_set():
@@ -175,8 +184,10 @@ async def _birth_of(bus: NatsBus, stop: asyncio.Event) -> tuple[Birth, FollowedC
             )
         except Unavailable:
             if time.monotonic() > deadline:
-                message = f"no field answered on {subjects.FIELD_BIRTH} within {_BIRTH_WITHIN_S:.0f} s; start `gridloom field`"
-                raise Unavailable(message) from None
+                raise Unavailable(
+                    f"no field answered on {subjects.FIELD_BIRTH} within {_BIRTH_WITHIN_S:.0f} s; "
+                    "start `gridloom field`"
+                ) from None
             await asyncio.sleep(0.1)
             continue
         travel_ns = round((time.monotonic() - asked_s) / 2 * 1e9 * birth.speed)
@@ -187,17 +198,17 @@ async def _birth_of(bus: NatsBus, stop: asyncio.Event) -> tuple[Birth, FollowedC
 
 def build(options: PlatformOptions, birth: Birth, clock: FollowedClock, bus: NatsBus) -> Runtime:
     """Build the platform and everything beside it; blocking."""
-    from gridloom.core.plans import Autonomy  # noqa: PLC0415
-    from gridloom.grid import load  # noqa: PLC0415
-    from gridloom.ioe.signing import Signer  # noqa: PLC0415
-    from gridloom.orchestrator.event_child import EventChild, open_table  # noqa: PLC0415
-    from gridloom.orchestrator.loops import Threads  # noqa: PLC0415
-    from gridloom.orchestrator.platform import Platform  # noqa: PLC0415
-    from gridloom.orchestrator.prepared import shared_path  # noqa: PLC0415
-    from gridloom.orchestrator.preparation import static_of  # noqa: PLC0415
-    from gridloom.orchestrator.runtime import Runtime  # noqa: PLC0415
-    from gridloom.store import Journal, replay  # noqa: PLC0415
-    from gridloom.store.history import History  # noqa: PLC0415
+    from gridloom.core.plans import Autonomy
+    from gridloom.grid import load
+    from gridloom.ioe.signing import Signer
+    from gridloom.orchestrator.event_child import EventChild, open_table
+    from gridloom.orchestrator.loops import Threads
+    from gridloom.orchestrator.platform import Platform
+    from gridloom.orchestrator.preparation import static_of
+    from gridloom.orchestrator.prepared import shared_path
+    from gridloom.orchestrator.runtime import Runtime
+    from gridloom.store import Journal, replay
+    from gridloom.store.history import History
 
     options.key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     signer = Signer.from_file(options.key)
@@ -238,7 +249,7 @@ def build(options: PlatformOptions, birth: Birth, clock: FollowedClock, bus: Nat
 
 def _mqtt_door(runtime: Runtime, bus: NatsBus) -> MqttDoor:
     """Return the door by which devices of anybody's make report over MQTT."""
-    from gridloom.ioe.mqtt import DeviceReadings, MqttDoor, devices_of  # noqa: PLC0415
+    from gridloom.ioe.mqtt import DeviceReadings, MqttDoor, devices_of
 
     platform_ = runtime.platform
     devices = devices_of(platform_.instruments, platform_.grid.cell_path)
@@ -250,9 +261,9 @@ async def _open_control_room(
 ) -> str:
     if options.headless:
         return ""
-    from gridloom.control_room.adapter import RuntimeView  # noqa: PLC0415
-    from gridloom.control_room.app import create_app  # noqa: PLC0415
-    from gridloom.control_room.server import serving  # noqa: PLC0415
+    from gridloom.control_room.adapter import RuntimeView
+    from gridloom.control_room.app import create_app
+    from gridloom.control_room.server import serving
 
     view = RuntimeView(runtime, bus, is_simulated=options.is_simulated)
     app = await asyncio.to_thread(create_app, view)

@@ -54,10 +54,10 @@ def powerflow(
     seed
         Seed of the random scenarios.
     """
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from gridloom.physics import powerflow as solve  # noqa: PLC0415 - keeps `--help` quick
-    from gridloom.physics import powerflow_batch, random_scenarios  # noqa: PLC0415
+    from gridloom.physics import powerflow as solve
+    from gridloom.physics import powerflow_batch, random_scenarios
 
     if scenarios < 0:
         message = f"--scenarios is {scenarios}; give a number from 0"
@@ -73,7 +73,7 @@ def powerflow(
         )
         summary = _many(model, batch, scenarios)
         columns = {
-            "scenario": range(scenarios),
+            "scenario": np.arange(scenarios),
             "loss_kw": batch.loss_kw,
             "converged": batch.converged,
         }
@@ -98,7 +98,7 @@ def _single(grid: Grid, result: PowerFlowResult) -> PowerFlowSummary:
 
 
 def _many(grid: Grid, batch: BatchResult, scenarios: int) -> PowerFlowSummary:
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
     done = batch.converged
     loading = batch.loading_pct[done] if batch.loading_pct.size else np.empty(0)
@@ -116,8 +116,8 @@ def _many(grid: Grid, batch: BatchResult, scenarios: int) -> PowerFlowSummary:
 
 
 def _write(path: Path, columns: dict[str, Any]) -> None:
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
         pq.write_table(pa.table(columns), path)

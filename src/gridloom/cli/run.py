@@ -17,7 +17,7 @@ from gridloom.cli.settings import Settings, load_settings
 from gridloom.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from gridloom.cli.launch import RunSummary
+    from gridloom.cli.summary import RunSummary
 
 
 def run(  # noqa: PLR0913 - one parameter a flag
@@ -101,7 +101,7 @@ def run(  # noqa: PLR0913 - one parameter a flag
     return DONE
 
 
-def _run(  # noqa: PLR0913 - what a run is told
+def _run(
     settings: Settings,
     planned: list[tuple[str, float]],
     *,
@@ -113,10 +113,10 @@ def _run(  # noqa: PLR0913 - what a run is told
 ) -> RunSummary | None:
     folder = new_run_folder(settings.data)
     if settings.clock == "stepped":
-        from gridloom.cli.stepped import run_stepped  # noqa: PLC0415 - heavy
+        from gridloom.cli.stepped import run_stepped
 
         return run_stepped(settings, planned, random_faults=random_faults, folder=folder)
-    from gridloom.cli.launch import Launch  # noqa: PLC0415
+    from gridloom.cli.launch import Launch
 
     launch = Launch(
         settings=settings,

@@ -61,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 _LIMITS = (
     ("speed", 1.0, 3600.0),
     ("duration", 0.0, 1e9),
+    ("seed", 0, 2**63 - 1),
     ("port", 0, 65535),
     ("mv_share", 0.0, 1.0),
     ("meter_period_s", 1.0, 86_400.0),

@@ -45,7 +45,7 @@ _TICK_NS = NS_PER_MS
 """Barriers stand at least this far apart."""
 
 
-async def in_place[**P, T](_: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def in_place[**P, T](_: str, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run heavy work where it stands: a stepped clock does not move meanwhile."""
     return work(*args, **kwargs)
 
@@ -129,7 +129,7 @@ async def _run(settings: Settings, faults: list[tuple[str, float]], folder: Path
     if history is not None:
         history.close()
     run.ring.close()
-    return summarise(folder, summary)
+    return summarise(folder, summary, is_wall_time=False)
 
 
 def _build(settings: Settings, faults: list[tuple[str, float]], folder: Path) -> _Run:

@@ -106,7 +106,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 def summary_of(runtime: Runtime) -> PlatformSummary:
     """Return the counts of a platform that is about to end."""
-    from gridloom.orchestrator.figures import Percentiles, peak_rss_mb  # noqa: PLC0415
+    from gridloom.orchestrator.figures import Percentiles, peak_rss_mb
 
     intake, figures, plans = runtime.platform.intake, runtime.figures, runtime.platform.plans
 
@@ -182,15 +182,21 @@ def _without_nulls(raw: bytes) -> bytes:
     return raw.replace(b"null", b"-1")
 
 
-def summarise(folder: Path, platform: PlatformSummary) -> RunSummary:
-    """Join the platform's counts with the field's truth and the journal's proof."""
-    from gridloom.field import scoring  # noqa: PLC0415 - only after the end of the run
-    from gridloom.store import JournalReader  # noqa: PLC0415
+def summarise(folder: Path, platform: PlatformSummary, *, is_wall_time: bool) -> RunSummary:
+    """Join the platform's counts with the field's truth and the journal's proof.
+
+    Args:
+        folder: Of the run.
+        platform: What the platform counted.
+        is_wall_time: Whether the run was on the real clock: elsewhere latencies are modelled and no figure.
+    """
+    from gridloom.field import scoring
+    from gridloom.store import JournalReader
 
     truth = folder / "field" / "truth"
     voltages = _score_voltages(folder, truth)
     supply = scoring.read_supply(truth)
-    took_ms = _two(scoring.event_to_command_ms(truth))
+    took_ms = _two(scoring.event_to_command_ms(truth) if is_wall_time else [])
     proof = JournalReader(folder / "journal.sqlite").verify()
     return RunSummary(
         frames=platform.frames,
@@ -218,7 +224,7 @@ def summarise(folder: Path, platform: PlatformSummary) -> RunSummary:
 
 
 def _two(durations_ms: list[float]) -> TwoPercentiles:
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
     if not durations_ms:
         return TwoPercentiles(float("nan"), float("nan"))
@@ -227,8 +233,8 @@ def _two(durations_ms: list[float]) -> TwoPercentiles:
 
 def _score_voltages(folder: Path, truth: Path) -> VoltageScore:
     """Compare every estimate in the history with the truth of its moment."""
-    from gridloom.field import scoring  # noqa: PLC0415
-    from gridloom.store.history import HistoryReader  # noqa: PLC0415
+    from gridloom.field import scoring
+    from gridloom.store.history import HistoryReader
 
     true = scoring.read_truth(truth)
     if not len(true.time_ns):
@@ -246,8 +252,8 @@ def _score_voltages(folder: Path, truth: Path) -> VoltageScore:
 
 def _restored(journal: Path) -> int:
     """Return the faults that ended with a plan carried out to its end."""
-    from gridloom.store import JournalReader  # noqa: PLC0415
-    from gridloom.store.records import Outcome, record_of  # noqa: PLC0415
+    from gridloom.store import JournalReader
+    from gridloom.store.records import Outcome, record_of
 
     records = (record_of(entry) for entry in JournalReader(journal).entries(kind="outcome"))
     return sum(isinstance(record, Outcome) and record.succeeded for record in records)

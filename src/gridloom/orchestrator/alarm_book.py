@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from gridloom.grid.model import Grid
-    from gridloom.grid.tables import Floats, Rows
+    from gridloom.grid.tables import Flags, Floats, Rows
     from gridloom.twin.state import GridState
 
 _VOLTAGE_MARGIN_PU = 0.005
@@ -198,7 +198,7 @@ class AlarmBook:
                 unit="%",
             )
 
-    def _held(self, prefix: str, ids: list[str], within_margin: Floats) -> Floats:
+    def _held(self, prefix: str, ids: list[str], within_margin: Flags) -> Flags:
         """Return the rows whose alarm stands and whose value has not yet left the margin."""
         held = np.zeros(len(ids), dtype=bool)
         for row in np.flatnonzero(within_margin).tolist():
@@ -206,7 +206,7 @@ class AlarmBook:
         return held
 
 
-def _worst(severity: Floats, mask: Floats) -> Iterable[tuple[int, str]]:
+def _worst(severity: Floats, mask: Flags) -> Iterable[tuple[int, str]]:
     rows: Rows = np.flatnonzero(mask)
     rows = rows[np.argsort(-severity[rows], kind="stable")]
     for place, row in enumerate(rows[:_WORST_OF_A_KIND].tolist()):

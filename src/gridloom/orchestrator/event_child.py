@@ -112,15 +112,29 @@ class EventChild:
 
     def _launch(self) -> None:
         arguments = [
-            sys.executable, "-m", "gridloom.orchestrator.event_process",
-            "--ready", str(self.bus_ready), "--table", str(self.table), "--ring", str(self.ring_path),
-            "--key", str(self.key), "--parent", str(self.owner_pid),
+            sys.executable,
+            "-m",
+            "gridloom.orchestrator.event_process",
+            "--ready",
+            str(self.bus_ready),
+            "--table",
+            str(self.table),
+            "--ring",
+            str(self.ring_path),
+            "--key",
+            str(self.key),
+            "--parent",
+            str(self.owner_pid),
             *(["--realtime"] if self.realtime else []),
         ]
         with (self.folder / "event-path.log").open("ab") as log_file:
             # A session of its own: what is sent to the platform's group does not hit the event path.
             self._process = subprocess.Popen(  # noqa: S603 - our own module
-                arguments, stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file, start_new_session=True
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=log_file,
+                stderr=log_file,
+                start_new_session=True,
             )
         self._pid, self._born_s = self._process.pid, time.monotonic()
         self._pid_path.write_text(str(self._pid))
@@ -144,7 +158,12 @@ def _is_event_path(pid: int) -> bool:
         os.kill(pid, 0)
     except OSError:
         return False
-    listing = subprocess.run(["ps", "-o", "stat=,args=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607 - a fixed command
+    listing = subprocess.run(  # noqa: S603 - a fixed command
+        ["ps", "-o", "stat=,args=", "-p", str(pid)],  # noqa: S607 - wherever the system keeps it
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return "event_process" in listing.stdout and not listing.stdout.strip().startswith("Z")
 
 

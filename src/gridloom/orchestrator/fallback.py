@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from gridloom.store.records import DecidedPlan
 
@@ -39,5 +38,4 @@ class Fallback:
         """Return the moment before the trip: breakers that are open now and normally closed stood closed."""
         switches = self._platform.grid.switches
         tripped = (switches.kind == "breaker") & switches.closed & ~view.positions
-        return replace(view, positions=np.where(tripped, True, view.positions))
-
+        return replace(view, positions=view.positions | tripped)

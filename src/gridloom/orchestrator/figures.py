@@ -26,7 +26,9 @@ class Percentiles:
 
     def at(self, percent: float) -> float:
         """Return a percentile, NaN without any duration."""
-        return float(np.percentile(list(self.values_ms), percent)) if self.values_ms else float("nan")
+        return (
+            float(np.percentile(list(self.values_ms), percent)) if self.values_ms else float("nan")
+        )
 
 
 class Rate:
@@ -40,7 +42,7 @@ class Rate:
         """Take the running total and return the rate [1/s]."""
         now_s = time.monotonic()
         self._seen.append((now_s, total))
-        while len(self._seen) > 2 and now_s - self._seen[0][0] > _WINDOW_S:  # noqa: PLR2004 - a rate needs two
+        while len(self._seen) > 2 and now_s - self._seen[0][0] > _WINDOW_S:
             self._seen.popleft()
         first_s, first = self._seen[0]
         return (total - first) / (now_s - first_s) if now_s > first_s else 0.0

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _CLOSED: Final = 0.5
+_FIRST_ROUND_NS: Final = 10_000_000_000
 _NAMED_MALFORMED: Final = 20
 """So many malformed messages are logged by name; the rest is counted."""
 
@@ -63,6 +64,8 @@ class Intake:
     """Switches that say that they are moving or do not know."""
     positions_version: int = 0
     """Counts the changes of positions."""
+    newest_epoch: int = 0
+    """Highest epoch that any frame has carried: above ours, the field has started anew."""
 
     def __post_init__(self) -> None:
         """Lay out the tables."""
@@ -72,6 +75,10 @@ class Intake:
         )
         self.gaps, self.event_gaps = GapDetector(), GapDetector()
         is_switch = self.instruments.kind == "switch"
+        self._fast = np.flatnonzero(
+            (self.instruments.kind == "bus") | (self.instruments.kind == "branch")
+        )
+        self._first_ns = 0
         self._switch_of: Rows = np.where(is_switch, self.instruments.element, -1).astype(np.int64)
 
     def telemetry(self, data: bytes, now_ns: int) -> list[Moved]:
@@ -88,10 +95,19 @@ class Intake:
         """Take an event frame that the event lane has delivered; return the switches that it found elsewhere."""
         self.counts.events += 1
         self.counts.readings += len(frame.index)
-        if frame.epoch != self.epoch:
-            self.counts.foreign += 1
+        if self._is_foreign(frame):
             return []
         return self._apply(frame, now_ns)
+
+    def has_picture(self, now_ns: int) -> bool:
+        """Whether the fast units have had their first round, or had long enough for it.
+
+        An estimate before that would rest on habits alone and look like one that does not.
+        """
+        if not self._first_ns:
+            return False
+        heard = self.latest.time_ns[self._fast] >= 0
+        return bool(heard.all()) or now_ns - self._first_ns > _FIRST_ROUND_NS
 
     def _decoded(self, data: bytes) -> Frame | None:
         try:
@@ -101,10 +117,15 @@ class Intake:
             if self.counts.malformed <= _NAMED_MALFORMED:
                 log.warning("frame_malformed", reason=str(error), count=self.counts.malformed)
             return None
-        if frame.epoch != self.epoch:
-            self.counts.foreign += 1
+        if self._is_foreign(frame):
             return None
+        self._first_ns = self._first_ns or frame.time_ns
         return frame
+
+    def _is_foreign(self, frame: Frame) -> bool:
+        self.newest_epoch = max(self.newest_epoch, frame.epoch)
+        self.counts.foreign += frame.epoch != self.epoch
+        return frame.epoch != self.epoch
 
     def _apply(self, frame: Frame, now_ns: int) -> list[Moved]:
         self.latest.apply(frame, now_ns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -26,7 +27,9 @@ class Threads:
         """Start without threads."""
         self._pools: dict[str, ThreadPoolExecutor] = {}
 
-    async def __call__[**P, T](self, lane: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def __call__[**P, T](
+        self, lane: str, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Run `work` in the thread of `lane` and return what it returns."""
         if lane not in self._pools:
             self._pools[lane] = ThreadPoolExecutor(1, lane)
@@ -40,7 +43,7 @@ class Threads:
 
 
 async def run(runtime: Runtime, stop: asyncio.Event, *, estimate_period_s: float = 1.0) -> None:
-    """Run until `stop` is set, or until a part fails for good.
+    """Run until `stop` is set, until the field has a new birth, or until a part fails for good.
 
     Args:
         runtime: The platform on its bus.
@@ -56,7 +59,9 @@ async def run(runtime: Runtime, stop: asyncio.Event, *, estimate_period_s: float
             group.create_task(_drain(runtime), name="drain"),
             group.create_task(_look_after(runtime), name="look after"),
         ]
-        await stop.wait()
+        while not stop.is_set() and not runtime.is_outdated:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _WATCH_EVERY_S)
         for task in tasks:
             task.cancel()
     await runtime.close()
@@ -69,7 +74,9 @@ async def _estimate(runtime: Runtime, period_s: float) -> None:
         now_s = time.monotonic()
         # A late estimate shifts the next ones; it never makes them come in a burst.
         next_s = max(next_s + period_s, now_s)
-        runtime.figures.estimates_per_s = 1.0 / max(period_s, runtime.figures.estimate_ms.at(50) / 1e3)
+        runtime.figures.estimates_per_s = 1.0 / max(
+            period_s, runtime.figures.estimate_ms.at(50) / 1e3
+        )
         await asyncio.sleep(next_s - now_s)
 
 

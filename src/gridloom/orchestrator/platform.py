@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from gridloom.core.clock import Clock
     from gridloom.grid.model import Grid
     from gridloom.grid.tables import Flags
-    from gridloom.ioe.telemetry import Readings
     from gridloom.ioe.birth import Birth
     from gridloom.ioe.frames import Frame
+    from gridloom.ioe.telemetry import Readings
     from gridloom.orchestrator.alarm_book import AlarmState
     from gridloom.orchestrator.preparation import Batch, Preparation
     from gridloom.store import Journal, Replayed
@@ -286,7 +286,9 @@ class Platform:
         self.plans.accepted += batch.accepted
         self.plans.refused += len(batch.plans) - batch.accepted
         for plan, verdict in batch.plans:
-            self.record(PreparedPlan(plan=plan, verdict=verdict, generation=batch.series), batch.view.now_ns)
+            self.record(
+                PreparedPlan(plan=plan, verdict=verdict, generation=batch.series), batch.view.now_ns
+            )
         self.journal.commit()
         preparation.publish(batch, epoch=self.epoch)
 

@@ -85,7 +85,9 @@ class EventPathHandle(Protocol):
 class Heavy(Protocol):
     """Runs heavy work: in a worker thread named by `lane`, or in place."""
 
-    def __call__[**P, T](self, lane: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+    def __call__[**P, T](
+        self, lane: str, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Awaitable[T]:
         """Return what the work returns."""
         ...
 
@@ -118,6 +120,8 @@ class Runtime:
     """What is degraded at the moment, in words."""
     is_ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the first plans lie ready."""
+    is_outdated: bool = False
+    """Whether the field speaks under a newer epoch: its birth has to be asked for again."""
 
     def __post_init__(self) -> None:
         """Prepare the parts that work on the loop."""
@@ -233,6 +237,8 @@ class Runtime:
     async def estimate(self) -> None:
         """Estimate once from what is known now."""
         platform, started = self.platform, time.perf_counter()
+        if not platform.intake.has_picture(platform.clock.now_ns()):
+            return
         moment = platform.moment()
         try:
             state = await self.heavy("estimate", platform.estimate, moment)
@@ -265,7 +271,12 @@ class Runtime:
         self._prepared_version, self._prepared_ns = version, now_ns
         took_ms = (time.perf_counter() - started) * 1e3
         self.figures.preparation_ms.add(took_ms)
-        log.info("plans_prepared", plans=len(batch.plans), accepted=batch.accepted, took_ms=round(took_ms))
+        log.info(
+            "plans_prepared",
+            plans=len(batch.plans),
+            accepted=batch.accepted,
+            took_ms=round(took_ms),
+        )
         self.is_ready.set()
 
     def _is_calm(self, now_ns: int) -> bool:
@@ -288,6 +299,7 @@ class Runtime:
     def watch(self) -> None:
         """Look after the parts and raise alarms about them."""
         platform, silent_s = self.platform, self.figures.seconds_since_frame
+        self.is_outdated = platform.intake.newest_epoch > platform.birth.epoch
         self.event_path.watch()
         self.figures.event_restarts = self.event_path.restarts
         is_silent = silent_s > _SILENCE_S and self.figures.last_frame_s > 0
@@ -372,7 +384,9 @@ class Runtime:
         if approve:
             verdict = self.platform.gate.recheck(plan, self.platform.view())
             if not verdict.accepted:
-                reasons = "; ".join(f"{check.name}: {check.note or check.where}" for check in verdict.refusals)
+                reasons = "; ".join(
+                    f"{check.name}: {check.note or check.where}" for check in verdict.refusals
+                )
                 raise Refused(f"plan {plan_id} cannot be carried out any more: {reasons}")
         del self._held[plan_id]
         if approve:
