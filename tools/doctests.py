@@ -14,7 +14,12 @@ PROMPT = ">>> "
 
 
 def run_page(page: Path) -> int:
-    """Run one page's examples in order, in one namespace; return how many failed."""
+    """Run one page's examples in order, in one namespace; return how many failed.
+
+    They may use the grids of the tests, so the checkout itself is on the path.
+    """
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
     # A fence would be read as part of the output that an example expects.
     text = re.sub(r"^```.*$", "", page.read_text(), flags=re.MULTILINE)
     name = page.relative_to(ROOT).as_posix()
@@ -24,11 +29,16 @@ def run_page(page: Path) -> int:
     return result.failed
 
 
+def pages_with_examples() -> list[Path]:
+    """Return the pages that have examples to run."""
+    pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    return [page for page in sorted(pages) if PROMPT in page.read_text()]
+
+
 def main() -> int:
     """Run the modules' examples through pytest, for its strict warnings, and the pages' here."""
     modules = [str(path) for path in (ROOT / "src").rglob("*.py") if PROMPT in path.read_text()]
-    pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]
-    failed = sum(run_page(page) for page in pages if PROMPT in page.read_text())
+    failed = sum(run_page(page) for page in pages_with_examples())
     if modules:
         command = [sys.executable, "-m", "pytest", "-q", "--doctest-modules", *modules]
         failed += subprocess.run(command, cwd=ROOT, check=False).returncode
