@@ -18,14 +18,15 @@ import numpy as np
 
 from gridloom.core.errors import Malformed, Unavailable, UnknownId
 from gridloom.grid.archive import SCHEMA_VERSION, read_with_report, save
-from gridloom.grid.report import Imported
+from gridloom.grid.report import Imported, Loss, LossReport
 
 if TYPE_CHECKING:
     from gridloom.grid.model import Cells
     from gridloom.grid.tables import Rows
 
 _LOG = logging.getLogger(__name__)
-IMPORTER_VERSION = 3
+_LOW_KV, _LEAST_CREDIBLE_PU, _EN_50160_PU = 1.0, 1.02, 1.1
+IMPORTER_VERSION = 4
 """Counts changes of what an import yields; old cache files are then left alone and not read."""
 
 
@@ -98,13 +99,33 @@ def _import(net: Any, code: str) -> Imported:  # noqa: ANN401 - as above
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return import_net(
+        imported = import_net(
             net,
             name=code,
             source=f"simbench:{code}",
             cells=_cells(net),
             profiles=f"simbench:{code}",
         )
+    return with_credible_limits(imported)
+
+
+def with_credible_limits(imported: Imported) -> Imported:
+    """Return the import with the low-voltage limits of EN 50160 (10 %) where the data have 1 %.
+
+    A hundred low-voltage buses of SimBench's urban grids carry 1.01 pu as their upper limit and 0.9 pu as their lower
+    one; all other buses have 1.1 and 0.9. With 1.01 they would stand in violation most of the year.
+    """
+    buses = imported.grid.buses
+    odd = (buses.vn_kv <= _LOW_KV) & (buses.v_max_pu < _LEAST_CREDIBLE_PU)
+    if not odd.any():
+        return imported
+    words = f"{int(odd.sum())} low-voltage buses have 1.01 pu in the data; taken as 1.1 pu (EN 50160), like all others"
+    entry = Loss(kind="bus", id="*", what="max_vm_pu", words=words)
+    grid = imported.grid.with_tables(
+        buses=buses.with_columns(v_max_pu=np.where(odd, _EN_50160_PU, buses.v_max_pu))
+    )
+    report = LossReport(source=imported.report.source, entries=(*imported.report.entries, entry))
+    return Imported(grid=grid, report=report)
 
 
 def _cells(net: Any) -> tuple[Cells, Rows]:  # noqa: ANN401 - as above
