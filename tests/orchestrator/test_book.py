@@ -1,3 +1,5 @@
+"""No device promises the same power twice, whatever is promised when."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The event path without any process: frames in, commands out, and everything that must stop it."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The gate, question by question: each refusal names its check, worst value, limit and place."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

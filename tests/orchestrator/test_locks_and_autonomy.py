@@ -1,3 +1,5 @@
+"""What people decide: locks on switches and how far each agent may go."""
+
 from __future__ import annotations
 
 import pytest

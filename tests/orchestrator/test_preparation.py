@@ -1,3 +1,5 @@
+"""From plans to the table, and when the table must be left alone."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The table of prepared plans: what one process writes, another reads whole or not at all."""
+
 from __future__ import annotations
 
 import threading

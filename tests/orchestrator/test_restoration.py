@@ -1,3 +1,5 @@
+"""Restoration on a grid small enough to know the answer."""
+
 from __future__ import annotations
 
 from dataclasses import replace
