@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gridloom.core.clock import Clock
+    from gridloom.core.plans import Plan
     from gridloom.grid.model import Grid
     from gridloom.grid.tables import Flags
     from gridloom.ioe.birth import Birth
@@ -124,6 +125,8 @@ class Platform:
         self.gate = Gate(self.grid, self.clock, self.book, self.locks, self.autonomy)
         self.restoration = RestorationAgent(self.grid)
         self.alarms = AlarmBook(self.grid)
+        self.prepared: dict[str, Plan] = {}
+        """Accepted plans that lie ready, by id."""
         self.faulted: set[str] = set()
         """Ids of the lines known to be broken."""
 
@@ -290,6 +293,7 @@ class Platform:
                 PreparedPlan(plan=plan, verdict=verdict, generation=batch.series), batch.view.now_ns
             )
         self.journal.commit()
+        self.prepared = {plan.id: plan for plan, verdict in batch.plans if verdict.accepted}
         preparation.publish(batch, epoch=self.epoch)
 
     # --- people -----------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from gridloom.orchestrator.event_records import EventRecord, RecordKind, fault_i
 from gridloom.orchestrator.fallback import Fallback
 from gridloom.orchestrator.figures import Rate, RuntimeFigures
 from gridloom.orchestrator.preparation import Preparation
+from gridloom.orchestrator.restoration import plan_id
 from gridloom.orchestrator.runner import PlanRunner
 from gridloom.store import RingReader, drain_ring
 from gridloom.store.records import Acknowledged, Record
@@ -346,6 +347,11 @@ class Runtime:
             return
         line = static.line_ids[record.line]
         platform.faulted.add(line)
+        plan = platform.prepared.get(plan_id(record.number))
+        if record.kind is RecordKind.STARTED and plan is not None:
+            platform.gate.hold(plan)
+        elif record.kind in {RecordKind.DONE, RecordKind.ABORTED}:
+            platform.gate.release(plan_id(record.number))
         if record.kind in {RecordKind.REFUSED, RecordKind.ABORTED}:
             due_ns = pace_ns(platform.clock) + _SETTLE_NS
             self._replans.append(_Replan(due_ns, line, fault_id(static, record)))

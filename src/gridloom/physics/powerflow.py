@@ -28,7 +28,8 @@ def powerflow(
         grid: The grid at its switch positions.
         state: Powers and source voltages; what stands in the grid's tables by default.
         engine: `radial` (own sweep), `pgm` (power-grid-model), `lightsim` (lightsim2grid), or `auto`: radial where
-            the closed grid is a forest without voltage-holding generators, else pgm.
+            the closed grid is a forest without voltage-holding generators, else pgm, and lightsim where that does
+            not converge.
 
     Returns:
         The result; one that did not converge says so.
@@ -51,7 +52,17 @@ def powerflow(
         return LightsimModel(grid).powerflow(state)
     from gridloom.physics.pgm import PgmModel
 
-    return PgmModel(grid, state=state).powerflow()
+    result = PgmModel(grid, state=state).powerflow()
+    if engine == "auto" and not result.converged:
+        # Heavily meshed grids with many voltage-holding units: a second opinion before saying no.
+        from gridloom.physics.lightsim import LightsimModel
+
+        try:
+            second = LightsimModel(grid).powerflow(state)
+        except BadInput:
+            return result
+        return second if second.converged else result
+    return result
 
 
 def powerflow_batch(
