@@ -212,7 +212,7 @@ def name_liars(run: Run, trials: int, seed: int) -> Iterator[Naming]:
         found_any = False
         for kind in KINDS:
             in_use = look.rows(kind)
-            free = in_use[look.residuals.is_tested[in_use]]
+            free = in_use[~look.residuals.is_critical[in_use]]
             counts[kind] = len(in_use), 100 * (1 - len(free) / max(len(in_use), 1))
             fresh = look.fresh(free, readings.time_ns == run.truth.now_ns)
             if not len(fresh) or len(hits[kind]) >= trials:

@@ -49,7 +49,7 @@ def test_a_steady_meter_ages_slower_than_a_restless_one() -> None:
         read(one, [0], -0.006, 60 * turn)
         read(one, [1], -0.002 if turn % 2 else -0.008, 60 * turn)
     now = one.at(1200 * NS_PER_S, NOBODY[:2])
-    assert now.variance[0, 0] < 0.2 * now.variance[0, 1]
+    assert now.variance[0, 0] < 0.3 * now.variance[0, 1]
 
 
 def test_the_unread_follow_their_group() -> None:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 TELEMETRY_LIMIT, METER_LIMIT = 4.5, 5.5
 """Normalised residual that names a reading: a few hundred rows of telemetry, tens of thousands of meters."""
-CRITICAL = 0.3
-"""Where the residual keeps less than this share of the standard deviation, an error of ten standard deviations moves it
-by less than three of its own: no alarm could tell it from chance, so such a reading is listed and never named."""
+GROSS_ERROR = 10.0
+"""The error that must show, in standard deviations of the reading. Where it would not move the normalised residual to
+the limit, no alarm could tell it from chance: such a reading is critical, listed as such and never named."""
 _AT_ONCE = 20
 
 
@@ -35,22 +35,26 @@ class Residuals:
     """Absolute residual over its standard deviation; 0 where the row is critical or no instrument's."""
     redundancy: Floats
     """Standard deviation that is left in the residual over the row's own, from 0 to 1; NaN without a reading."""
-    is_tested: Flags
-    """Readings that are not critical."""
+    is_critical: Flags
+    """Readings in which a gross error would not show."""
 
 
 def examine(evidence: Evidence, solution: Solution, spread: Covariance) -> Residuals:
     """Return the normalised residuals of an estimate."""
     is_read = np.isin(evidence.origin, (Origin.TELEMETRY, Origin.METER)) & (evidence.weight > 0)
     redundancy = np.sqrt(np.clip(1.0 - evidence.weight * spread.explained, 0.0, 1.0))
-    is_tested = is_read & (redundancy > CRITICAL)
+    is_critical = is_read & (redundancy * GROSS_ERROR < _limits(evidence))
     own = np.sqrt(np.where(is_read, evidence.weight, 1.0))
-    sigma = np.where(is_tested, redundancy / own, np.inf)
+    sigma = np.where(is_read & ~is_critical, redundancy / own, np.inf)
     return Residuals(
         normalised=np.abs(solution.residual) / sigma,
         redundancy=np.where(is_read, redundancy, np.nan),
-        is_tested=is_tested,
+        is_critical=is_critical,
     )
+
+
+def _limits(evidence: Evidence) -> Floats:
+    return np.where(evidence.origin == Origin.TELEMETRY, TELEMETRY_LIMIT, METER_LIMIT)
 
 
 def worst_rows(evidence: Evidence, residuals: Residuals, cell: Rows) -> Rows:
@@ -65,7 +69,7 @@ def worst_rows(evidence: Evidence, residuals: Residuals, cell: Rows) -> Rows:
         cell: Cell of each row, shape (m,).
     """
     is_telemetry = evidence.origin == Origin.TELEMETRY
-    excess = residuals.normalised / np.where(is_telemetry, TELEMETRY_LIMIT, METER_LIMIT)
+    excess = residuals.normalised / _limits(evidence)
     over = np.flatnonzero(excess > 1.0)
     if not len(over):
         return over

@@ -21,7 +21,8 @@ _LEAST_GROUP = 5
 """Readings that a group needs before its mean says anything."""
 _GROUP_AGE_S = 1800.0
 _START_DRIFT_PER_S = 0.05**2 / 60
-"""Before two readings: 5 % of the rating in a minute, as a variance per second."""
+"""Before two readings: 5 % of the last in a minute, as a variance per second."""
+_LEAST_SCALE = 0.1
 _LEARNING = 0.1
 """Weight of the newest change in the learned drift, once there were ten."""
 _GROUP_WORTH = 3.0
@@ -67,7 +68,7 @@ class InjectionModel:
         self._value = rated * _FIRST_SHARE
         self._time_ns = np.full(len(group), NEVER)
         self._drift = np.full((2, len(group)), _START_DRIFT_PER_S)
-        """Learned mean square change of a reading per second, in shares of the rating squared."""
+        """Learned mean square change of a reading per second, in shares of `_scale` squared."""
         self._changes = np.zeros(len(group))
         """Changes it was learned from."""
         self._doubt = np.zeros(len(group))
@@ -105,10 +106,16 @@ class InjectionModel:
 
     def _learn(self, elements: Rows, value: Floats, time_ns: Rows) -> None:
         apart_s = np.maximum((time_ns - self._time_ns[elements]) / NS_PER_S, 0.5)
-        change = ((value - self._value[:, elements]) / self._size[elements]) ** 2 / apart_s
+        change = ((value - self._value[:, elements]) / self._scale()[elements]) ** 2 / apart_s
         self._changes[elements] += 1
         weight = np.maximum(1.0 / self._changes[elements], _LEARNING)
         self._drift[:, elements] += weight * (change - self._drift[:, elements])
+
+    def _scale(self) -> Floats:
+        """Return what changes are measured by: the last reading, at least a tenth of the rating, shape (element,)."""
+        size = np.hypot(self._value[0], self._value[1])
+        scale: Floats = np.maximum(size, _LEAST_SCALE * self._size)
+        return scale
 
     def _drift_per_s(self) -> Floats:
         """Return each element's drift, its group's and everybody's where it is not known well, shape (2, element)."""
@@ -125,7 +132,7 @@ class InjectionModel:
             total = np.bincount(self._group, learned, n)
             group = (total + _LEAST_GROUP * everybody) / (per_group + _LEAST_GROUP)
             result[part] = own * self._drift[part] + (1 - own) * group[self._group]
-        drift: Floats = result * self._size**2
+        drift: Floats = result * self._scale() ** 2
         return drift
 
     def doubt(self, elements: Rows | Flags, share: float) -> None:

@@ -11,7 +11,7 @@ from gridloom.grid.instruments import Instruments
 from gridloom.physics.arrays import Complexes, Flags, Floats
 from gridloom.physics.per_unit import PerUnitModel
 from gridloom.physics.results import result_from_voltages
-from gridloom.twin.bad_data import CRITICAL, Residuals
+from gridloom.twin.bad_data import Residuals
 from gridloom.twin.evidence import Evidence, P, Q
 from gridloom.twin.layout import Layout
 from gridloom.twin.measurements import Origin
@@ -72,7 +72,9 @@ def grid_state(  # noqa: PLR0913 - one cycle's facts, each from another source
     injection = _element_injections(estimate, elements, voltage)
     loads, generators = elements.n_loads, elements.n_loads + elements.n_generators
     lines, transformers = flows.line_flow, flows.transformer_flow
-    redundancy = _redundancy(estimate, instruments, sensors, elements)
+    residuals, n = estimate.residuals, len(instruments)
+    redundancy = _per_instrument(estimate, sensors, elements, residuals.redundancy, n)
+    supported = np.where(residuals.is_critical, 0.0, 1.0)
     chi_square, limit = _chi_square(estimate)
     return GridState(
         time_ns=now_ns,
@@ -102,8 +104,8 @@ def grid_state(  # noqa: PLR0913 - one cycle's facts, each from another source
         engine=engine,
         iterations=estimate.solution.iterations,
         measured_share=_measured_share(estimate),
-        redundancy=redundancy,
-        is_critical=redundancy < CRITICAL,
+        redundancy=np.where(np.isfinite(redundancy), redundancy, np.nan),
+        is_critical=_per_instrument(estimate, sensors, elements, supported, n) == 0.0,
         chi_square=chi_square,
         chi_square_limit=limit,
         suspects=estimate.suspects,
@@ -147,23 +149,26 @@ def _measured_share(estimate: Estimate) -> float:
     return float((origin == Origin.METER).sum() / asked) if asked else 0.0
 
 
-def _redundancy(
-    estimate: Estimate, instruments: Instruments, sensors: Sensors, elements: Elements
+def _per_instrument(
+    estimate: Estimate, sensors: Sensors, elements: Elements, of_row: Floats, n_instruments: int
 ) -> Floats:
-    """Return the least redundancy of each instrument's readings in use; NaN where none is, shape (instrument,)."""
-    layout, of_row = estimate.layout, estimate.residuals.redundancy
-    least = np.full(len(instruments), np.inf)
-    own = (layout.instrument >= 0) & np.isfinite(of_row)
+    """Return the least of a figure of each instrument's rows; infinite where it has none, shape (instrument,).
+
+    What is not finite does not count. A node's row stands for all meters at the node.
+    """
+    layout = estimate.layout
+    of_row = np.where(np.isfinite(of_row), of_row, np.inf)
+    least = np.full(n_instruments, np.inf)
+    own = layout.instrument >= 0
     np.minimum.at(least, layout.instrument[own], of_row[own])
     n = len(layout.free_node)
     at_node = np.full(layout.n_nodes, np.inf)
-    at_node[layout.free_node] = np.nan_to_num(np.minimum(of_row[:n], of_row[n : 2 * n]), nan=np.inf)
+    at_node[layout.free_node] = np.minimum(of_row[:n], of_row[n : 2 * n])
     by_element = np.full(len(elements), np.inf)
     by_element[layout.element_used] = at_node[layout.element_node]
-    least[sensors.meter_row] = np.minimum(
-        least[sensors.meter_row], by_element[sensors.meter_element]
-    )
-    return np.where(np.isfinite(least), least, np.nan)
+    meter = sensors.meter_row
+    least[meter] = np.minimum(least[meter], by_element[sensors.meter_element])
+    return least
 
 
 def _freshness(

@@ -74,7 +74,8 @@ class GridState:
     """How much of an error in each instrument's least supported reading would show, from 0 to 1; NaN where none of its
     readings is in the estimate, shape (instrument,)."""
     is_critical: Flags
-    """Instruments with a reading that the others could not contradict: such readings are believed and never named."""
+    """Instruments with a reading that the others could not contradict, were it off by ten standard deviations: such
+    readings are believed and never named, shape (instrument,)."""
     chi_square: float
     """Sum of squared weighted residuals over its expectation: at most about 1 when model and readings agree."""
     chi_square_limit: float
