@@ -213,7 +213,7 @@ def test_reset_brings_everything_back_to_normal_whatever_is_under_way(build, aft
         ("inject", "A9", "no lines with id 'A9'"),
         ("inject", "A2", "has a fault already"),
         ("repair", "B1", "has no fault"),
-        ("operate", "nothing", "no switches with id"),
+        ("operate", "nothing", "no switch with id"),
         ("cut_link", "nobody", "no gateway"),
     ],
 )

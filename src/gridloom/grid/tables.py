@@ -135,7 +135,7 @@ class Table:
         try:
             return self._row_of[id_]
         except KeyError:
-            raise UnknownId(self.title().lower(), id_, self._row_of) from None
+            raise UnknownId(_singular(self.title()), id_, self._row_of) from None
 
     def rows(self, ids: Iterable[str]) -> Rows:
         """Return the rows of `ids`, in their order."""
@@ -165,3 +165,9 @@ class Table:
     def take(self, rows: Rows | Flags) -> Self:
         """Return a table of some `rows` (or of a mask); references are not renumbered."""
         return replace(self, **{name: getattr(self, name)[rows] for name in self.column_names()})
+
+
+def _singular(title: str) -> str:
+    """Return the word for one row of a table: `Buses` -> `bus`, `Lines` -> `line`."""
+    word = title.lower()
+    return word[:-2] if word.endswith(("ses", "ches")) else word.removesuffix("s")
