@@ -18,6 +18,7 @@ from gridloom.core.units import NS_PER_S
 
 if TYPE_CHECKING:
     from gridloom.store import Entry
+    from gridloom.store.replay import Replayed
 
 app = App(name="journal", help="Read, prove and replay the record of everything that was decided.")
 
@@ -53,6 +54,23 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     first_bad: int | None
     why: str
     head_hash: str
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where things stood after the last entry, for people; `--json` gives everything."""
+
+    entries: dict[str, int]
+    last_entry: str
+    epoch: int
+    was_stopped: bool
+    switches_open: list[str]
+    plans_ready: int
+    plans_waiting: list[str]
+    plans_done: list[str]
+    plans_failed: list[str]
+    commands_without_answer: list[str]
+    locked: list[str]
+    alarms: list[str]
 
 
 @app.command
@@ -112,8 +130,27 @@ def replay(where: Where = None, *, json: Json = False) -> int:
     from gridloom.store import JournalReader
     from gridloom.store import replay as fold
 
-    emit(fold(JournalReader(journal_path(where)).entries()), as_json=json)
+    replayed = fold(JournalReader(journal_path(where)).entries())
+    emit(replayed if json else _standing(replayed), as_json=json)
     return 0
+
+
+def _standing(replayed: Replayed) -> Standing:
+    now = datetime.fromtimestamp(replayed.at_ns / NS_PER_S, tz=UTC)
+    return Standing(
+        entries=replayed.counts,
+        last_entry=now.isoformat(timespec="milliseconds"),
+        epoch=replayed.epoch,
+        was_stopped=replayed.was_stopped,
+        switches_open=[name for name, closed in replayed.positions.items() if not closed],
+        plans_ready=len(replayed.prepared),
+        plans_waiting=list(replayed.decided),
+        plans_done=[name for name, succeeded in replayed.executed.items() if succeeded],
+        plans_failed=[name for name, succeeded in replayed.executed.items() if not succeeded],
+        commands_without_answer=list(replayed.open_commands),
+        locked=list(replayed.locked),
+        alarms=[alarm.text for alarm in replayed.alarms.values()],
+    )
 
 
 def _view(entry: Entry) -> EntryView:
@@ -127,7 +164,10 @@ def _view(entry: Entry) -> EntryView:
 
 
 def _print(views: EntryViews) -> None:
-    table = Table("no", "time (UTC)", "kind", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    # Widths are given: what is said gets the rest of the line and may be cut, these may not.
+    for name, width in (("no", 5), ("time (UTC)", 23), ("kind", 15)):
+        table.add_column(name, no_wrap=True, min_width=width)
     table.add_column("what", no_wrap=True, overflow="ellipsis")
     for view in views.entries:
         time = datetime.fromtimestamp(view.at_ns / NS_PER_S, tz=UTC).strftime(
