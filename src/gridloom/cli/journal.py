@@ -164,11 +164,11 @@ def _view(entry: Entry) -> EntryView:
 
 
 def _print(views: EntryViews) -> None:
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, expand=True)
     # Widths are given: what is said gets the rest of the line and may be cut, these may not.
     for name, width in (("no", 5), ("time (UTC)", 23), ("kind", 15)):
-        table.add_column(name, no_wrap=True, min_width=width)
-    table.add_column("what", no_wrap=True, overflow="ellipsis")
+        table.add_column(name, no_wrap=True, width=width)
+    table.add_column("what", no_wrap=True, overflow="ellipsis", ratio=1)
     for view in views.entries:
         time = datetime.fromtimestamp(view.at_ns / NS_PER_S, tz=UTC).strftime(
             "%Y-%m-%d %H:%M:%S.%f"
