@@ -22,6 +22,7 @@ _LEAST_GROUP = 5
 _GROUP_AGE_S = 1800.0
 _START_DRIFT_PER_S = 0.05**2 / 60
 """Before two readings: 5 % of the last in a minute, as a variance per second."""
+_MOST_DRIFT_PER_S = 4 * _START_DRIFT_PER_S
 _LEAST_SCALE = 0.1
 _LEARNING = 0.1
 """Weight of the newest change in the learned drift, once there were ten."""
@@ -125,7 +126,8 @@ class InjectionModel:
         own = self._changes / (self._changes + _GROUP_WORTH)
         result = np.empty_like(self._drift)
         for part in range(2):
-            learned = self._drift[part] * seen
+            # One restless element must not make its whole group look restless.
+            learned = np.minimum(self._drift[part], _MOST_DRIFT_PER_S) * seen
             everybody = (learned.sum() + _LEAST_GROUP * _START_DRIFT_PER_S) / (
                 seen.sum() + _LEAST_GROUP
             )
