@@ -56,3 +56,9 @@ class Indicators:
         done = self.flag & (self._live_since_ns <= now_ns - wait_ns)
         self.flag[done] = False
         return self.rows[done]
+
+    def clear(self) -> Rows:
+        """Take back all flags at once; return the rows of the instruments that had one."""
+        rows = self.rows[self.flag]
+        self.flag[:] = False
+        return rows

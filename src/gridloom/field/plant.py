@@ -190,6 +190,7 @@ class Plant:
         for row in changed.tolist():
             if self._announcer is not None:
                 self._announcer.switch(row, now_ns, closed=bool(normal[row]))
+        self._tell_reset(self.indicators.clear(), now_ns)
         for movement in movements:
             then = self._when_moved.pop(movement.switch, None)
             if then is not None:
@@ -266,7 +267,9 @@ class Plant:
         self._agenda.add(now_ns + delay_ns, report)
 
     def _reset_indicators(self, now_ns: int) -> None:
-        rows = self.indicators.reset(now_ns)
+        self._tell_reset(self.indicators.reset(now_ns), now_ns)
+
+    def _tell_reset(self, rows: Rows, now_ns: int) -> None:
         if len(rows) and self._announcer is not None:
             self._announcer.indicators(rows, now_ns, is_event=False)
 

@@ -156,17 +156,18 @@ def read_supply(directory: Path) -> SupplyScore:
 
 
 def event_to_command_ms(directory: Path) -> list[float]:
-    """Return, for each fault, the time from the last event that left the field to the first command that came back.
+    """Return, for each fault, the time from the last telling event that left the field to the first command back.
 
     Both moments are the field's own, on one clock: link delays that the field itself simulates are not in it. A
-    fault begins with a relay that locks out and is over with the first command after it.
+    fault begins with a relay that locks out and is over with the first command after it. Only relays and indicators
+    tell where a fault is; a switch position that leaves in between would make the time look shorter.
     """
     took_ms: list[float] = []
     is_waiting, sent_ns = False, 0
     for event in read_events(directory):
         if event.kind == "relay" and event.text == "locked_out":
             is_waiting = True
-        elif event.kind == "event_out":
+        elif event.kind == "event_out" and event.text != "switch":
             sent_ns = event.time_ns
         elif event.kind == "command_in" and is_waiting and sent_ns:
             took_ms.append((event.time_ns - sent_ns) / 1e6)

@@ -20,6 +20,7 @@ from gridloom.field.world import World
 from gridloom.ioe import birth as births
 from gridloom.ioe import subjects
 from gridloom.ioe.bus import MESSAGE_ID, Bus, Message, Subscription, respond
+from gridloom.ioe.frames import decode
 from gridloom.ioe.subjects import Lane
 
 log = structlog.get_logger(__name__)
@@ -86,7 +87,10 @@ class Shell:
             await self._bus.publish(emission.subject, emission.payload, headers=headers)
             if emission.subject.startswith("event."):
                 # With the arrival of commands this gives the platform's true latency, on one clock.
-                self.world.log.event(self._clock.now_ns(), "event_out", emission.subject)
+                kind = decode(emission.payload).kind
+                self.world.log.event(
+                    self._clock.now_ns(), "event_out", emission.subject, kind.name.lower()
+                )
 
     def _take(self, emissions: Iterable[Emission]) -> None:
         for one in emissions:
