@@ -210,7 +210,7 @@ def test_reset_brings_everything_back_to_normal_whatever_is_under_way(build, aft
 @pytest.mark.parametrize(
     ("do", "target", "words"),
     [
-        ("inject", "A9", "no lines with id 'A9'"),
+        ("inject", "A9", "no line with id 'A9'"),
         ("inject", "A2", "has a fault already"),
         ("repair", "B1", "has no fault"),
         ("operate", "nothing", "no switch with id"),

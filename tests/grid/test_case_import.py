@@ -89,8 +89,8 @@ def test_without_limits_the_report_says_so(case: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        (("branches", 0, "t"), 99, "no buses with id '99'"),
-        (("sources",), [42], "no buses with id '42'"),
+        (("branches", 0, "t"), 99, "no bus with id '99'"),
+        (("sources",), [42], "no bus with id '42'"),
         (("branches", 1, "id"), 1, "stands 2 times"),
         (("vn_kv",), -1.0, "rated line-to-line voltage"),
         (("buses", 0, "p_kw"), "many", "not a case file"),

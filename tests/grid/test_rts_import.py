@@ -89,7 +89,7 @@ def test_a_folder_is_recognised(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "column", "value", "words"),
     [
-        ("rts_branch", "To Bus", 999, "no buses with id '999'"),
+        ("rts_branch", "To Bus", 999, "no bus with id '999'"),
         ("rts_bus", "Bus Type", "PQ", "no unit at the reference bus"),
         ("rts_gen", "GEN UID", "twin", "stands 4 times"),
         ("rts_bus", "BaseKV", "high", "not numeric"),
