@@ -102,6 +102,7 @@ async def serve(
         await _run(shell, clock, _Pace(clock, bus, world), state, stop or asyncio.Event(), end_ns)
     finally:
         gc.unfreeze()
+        state.keep_plant(world, is_last=True)
         await shell.detach()
     return world
 
@@ -243,9 +244,9 @@ class _State:
         if self._directory is not None:
             write_whole(self._directory / "devices.json", devices)
 
-    def keep_plant(self, world: World) -> None:
-        """Store where switches stand and what is broken, where that has changed."""
-        if self._directory is not None and world.changes != self._kept:
+    def keep_plant(self, world: World, *, is_last: bool = False) -> None:
+        """Store where switches stand and what is broken, where that has changed, and the time at the end."""
+        if self._directory is not None and (is_last or world.changes != self._kept):
             self._kept = world.changes
             write_whole(self._directory / _PLANT, memories.encode(world.memory(time.time_ns())))
 
