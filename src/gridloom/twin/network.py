@@ -97,23 +97,21 @@ class Network:
         """Every node at 1 pu and at the angle that the phase shifts on the way to it give."""
         shift = np.angle(self.y_tf) - np.angle(-self.y_tt)
         n = self.n_nodes
-        rows = np.concatenate([self.from_node, self.to_node])
-        columns = np.concatenate([self.to_node, self.from_node])
-        # One branch of each parallel bundle is enough: the last one written stays.
-        step = dict(
-            zip(
-                zip(rows.tolist(), columns.tolist(), strict=True),
-                np.concatenate([shift, -shift]).tolist(),
-                strict=True,
-            )
-        )
+        key = np.concatenate([self.from_node * n + self.to_node, self.to_node * n + self.from_node])
+        order = np.argsort(key, kind="stable")
         outward, parent = self._walk
+        child = outward[parent[outward] >= 0]
+        # One branch of each parallel bundle is enough: the last of them.
+        found = np.searchsorted(key[order], parent[child] * n + child, side="right") - 1
+        step = np.concatenate([shift, -shift])[order[found]]
         angle = np.zeros(n)
         angle[self.reference] = self.reference_rad
-        for node in outward.tolist():
-            if parent[node] >= 0:
-                angle[node] = angle[parent[node]] + step[int(parent[node]), node]
-        start: Complexes = np.exp(1j * angle)
+        angles = angle.tolist()
+        for node, before, by_rad in zip(
+            child.tolist(), parent[child].tolist(), step.tolist(), strict=True
+        ):
+            angles[node] = angles[before] + by_rad
+        start: Complexes = np.exp(1j * np.array(angles))
         return start
 
 
