@@ -1,6 +1,7 @@
 """Rules about the documentation: what it points to is there, and what it tells to type works."""
 
 import importlib.util
+import itertools
 import re
 import shlex
 import tomllib
@@ -15,6 +16,7 @@ from gridloom.cli.main import app
 
 GENERATED = "reference/"
 SHELL = re.compile(r"^```sh\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+SEPARATORS = {"&", "&&", "|", "||", ";"}
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -64,9 +66,14 @@ def _shell_lines(texts: dict[str, str]) -> Iterator[tuple[str, list[str]]]:
     for name, text in texts.items():
         for block in SHELL.findall(text) if name.endswith(".md") else []:
             for line in block.replace("\\\n", " ").splitlines():
-                words = shlex.split(line, comments=True)
-                if words:
-                    yield name, words
+                lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;")
+                lexer.whitespace_split = True
+                words = list(lexer)
+                for is_operator, command in itertools.groupby(
+                    words, lambda word: word in SEPARATORS
+                ):
+                    if not is_operator:
+                        yield name, list(command)
 
 
 def test_every_command_in_the_pages_is_one_that_the_command_line_takes(
