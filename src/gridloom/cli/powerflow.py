@@ -84,15 +84,17 @@ def powerflow(
 
 
 def _single(grid: Grid, result: PowerFlowResult) -> PowerFlowSummary:
+    # Where the iteration stopped without a solution is no figure of the grid.
+    nothing = float("nan")
     return PowerFlowSummary(
         converged=result.converged,
         engine=result.engine,
         buses=len(grid.buses),
         scenarios=1,
-        loss_kw=result.loss_kw,
-        v_min_pu=result.v_min_pu,
-        v_max_pu=result.v_max_pu,
-        max_loading_pct=result.max_loading_pct,
+        loss_kw=result.loss_kw if result.converged else nothing,
+        v_min_pu=result.v_min_pu if result.converged else nothing,
+        v_max_pu=result.v_max_pu if result.converged else nothing,
+        max_loading_pct=result.max_loading_pct if result.converged else nothing,
         solve_ms=result.solve_ms,
     )
 

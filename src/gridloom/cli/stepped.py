@@ -85,6 +85,14 @@ class InlineEventPath:
         for message in messages:
             await self.bus.publish(message.subject, message.payload)
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it listens: always."""
+        return True
+
+    def heard(self) -> None:
+        """Do nothing: nobody has to say that it listens."""
+
     def watch(self) -> None:
         """Do nothing: it lives as long as the run."""
 

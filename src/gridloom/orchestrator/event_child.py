@@ -55,6 +55,7 @@ class EventChild:
     _born_s: float = field(default=0.0, init=False)
     _wait_s: float = field(default=_FIRST_WAIT_S, init=False)
     _again_s: float = field(default=0.0, init=False)
+    _is_heard: bool = field(default=False, init=False)
 
     @property
     def ring_path(self) -> Path:
@@ -107,10 +108,20 @@ class EventChild:
         return self._pid if self._is_alive() else 0
 
     @property
+    def is_up(self) -> bool:
+        """Whether its present life has said that it listens."""
+        return self._is_heard and self._is_alive()
+
+    def heard(self) -> None:
+        """Take note that it has said so."""
+        self._is_heard = True
+
+    @property
     def _pid_path(self) -> Path:
         return self.folder / "event-path.pid"
 
     def _launch(self) -> None:
+        self._is_heard = False
         arguments = [
             sys.executable,
             "-m",

@@ -17,6 +17,7 @@ from typing import Final
 
 import numpy as np
 
+from gridloom.core.errors import Malformed
 from gridloom.core.plans import Command
 from gridloom.core.units import NS_PER_MS, NS_PER_S
 from gridloom.ioe import subjects
@@ -46,6 +47,8 @@ from gridloom.store.ring import Ring
 
 __all__ = ["LOOK_BACK_NS", "SETTLE_NS", "STEP_TIMEOUT_NS", "EventPath", "Outgoing"]
 
+AHEAD_NS: Final = 5 * NS_PER_S
+"""Events may be this far ahead of our clock, times its speed; later ones are refused [ns]."""
 SETTLE_NS: Final = 1000 * NS_PER_MS
 """After lock-out, indicators that stay silent this long have seen nothing [ns]."""
 LOOK_BACK_NS: Final = 5 * NS_PER_S
@@ -110,10 +113,14 @@ class EventPath:
         """Take one event frame; return commands first, its receipt last.
 
         Raises:
-            Malformed: The bytes are no frame: nothing happens and no receipt is due.
+            Malformed: The bytes are no frame, or say that they come from the future: nothing happens and no
+                receipt is due.
         """
         self._arrived_wall_ns = self._wall_ns()
         frame = decode(data)
+        ahead_ns = frame.time_ns - now_ns
+        if ahead_ns > AHEAD_NS * max(self.table.speed, 1.0):
+            raise Malformed(f"a frame of {frame.source} is {ahead_ns / NS_PER_S:.0f} s ahead of us")
         out: list[Outgoing] = []
         if self._inbox.is_new(frame.key):
             self.counters.events += 1

@@ -203,9 +203,7 @@ def _bodies(static: Static, record: EventRecord) -> list[Record]:
         case RecordKind.LOCKED_OUT:
             return [FaultSeen(fault=fault, section="", evidence=(f"relay at {head} locked out",))]
         case RecordKind.STARTED:
-            line = _name(static.line_ids, record.line)
-            evidence = (f"relay at {head} locked out", f"indicators say {line}")
-            return [FaultSeen(fault=fault, section=line, evidence=evidence), *_sent(static, record)]
+            return [*_located(static, record), *_sent(static, record)]
         case RecordKind.STEP:
             return list(_sent(static, record))
         case RecordKind.DONE | RecordKind.ABORTED:
@@ -213,13 +211,23 @@ def _bodies(static: Static, record: EventRecord) -> list[Record]:
         case RecordKind.REFUSED:
             line = f" on {static.line_ids[record.line]}" if record.line >= 0 else ""
             return [
+                *_located(static, record),
                 Refusal(
                     what=f"restoration after fault {fault}{line}",
                     reason=WORDS[record.reason],
                     plan_id=plan_id(record.number) if record.number else "",
                     source=ISSUER,
-                )
+                ),
             ]
+
+
+def _located(static: Static, record: EventRecord) -> list[FaultSeen]:
+    """Return what is known of the place of a fault, nothing where it was not found."""
+    if record.line < 0:
+        return []
+    head, line = _name(static.switch_ids, record.breaker), _name(static.line_ids, record.line)
+    evidence = (f"relay at {head} locked out", f"indicators say {line}")
+    return [FaultSeen(fault=fault_id(static, record), section=line, evidence=evidence)]
 
 
 def _sent(static: Static, record: EventRecord) -> list[SentCommand]:

@@ -128,8 +128,8 @@ class Intake:
         return frame.epoch != self.epoch
 
     def _apply(self, frame: Frame, now_ns: int) -> list[Moved]:
-        self.latest.apply(frame, now_ns)
-        if frame.kind is not FrameKind.SWITCH:
+        if not self.latest.apply(frame, now_ns) or frame.kind is not FrameKind.SWITCH:
+            # What was not taken over, for example because it comes from the future, says nothing.
             return []
         moved: list[Moved] = []
         for row in frame.index.tolist():

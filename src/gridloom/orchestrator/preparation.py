@@ -107,6 +107,8 @@ class Preparation:
         self._agent, self._gate, self._table = agent, gate, table
         self._series = table.series
         self._moved_ns: dict[int, int] = {}
+        self.zones: Zones | None = None
+        """Where the indicators sit at the positions of the last batch; None before it."""
 
     def relay(self, breaker: int, state: int, now_ns: int) -> None:
         """Take a relay's report: anything but reset (0) holds the table until the event path has decided."""
@@ -150,6 +152,7 @@ class Preparation:
 
     def publish(self, batch: Batch, *, epoch: int) -> None:
         """Lay a batch ready, after its plans are in the journal."""
+        self.zones = batch.zones
         self._table.write(
             batch.rows,
             positions=batch.view.positions,

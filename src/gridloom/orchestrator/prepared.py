@@ -267,6 +267,11 @@ class PreparedTable:
         grid, wall, speed = known or tuple(int(self._words[at]) for at in words)
         return grid + (wall_ns - wall) * speed // _SPEED_UNIT
 
+    @property
+    def speed(self) -> float:
+        """How fast the grid's time runs against the machine's."""
+        return int(self._words[_AT_SPEED]) / _SPEED_UNIT
+
     def lock(self, switches: Sequence[int]) -> None:
         """Say which switches are locked, by row; everything else stays. Works at once, without a preparation."""
         with self._change():

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
+import numpy as np
 import structlog
 
 from gridloom.core.clock import FollowedClock
@@ -33,8 +34,9 @@ from gridloom.orchestrator.figures import Rate, RuntimeFigures
 from gridloom.orchestrator.preparation import Preparation
 from gridloom.orchestrator.restoration import plan_id
 from gridloom.orchestrator.runner import PlanRunner
+from gridloom.orchestrator.second_look import SecondLook
 from gridloom.store import RingReader, drain_ring
-from gridloom.store.records import Acknowledged, Record
+from gridloom.store.records import Acknowledged, FaultSeen, Record
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 FIELD_SPEED: Final = "field.speed"
+EVENT_PATH_STATUS: Final = f"{subjects.PLATFORM}.event-path"
 _SETTLE_NS: Final = 300_000_000
 """Positions must stand still this long before plans are made anew."""
 _PREPARE_EVERY_NS: Final = 300 * NS_PER_S
@@ -72,6 +75,15 @@ class EventPathHandle(Protocol):
     @property
     def pid(self) -> int:
         """Its process id; 0 while there is none."""
+        ...
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it has said that it listens."""
+        ...
+
+    def heard(self) -> None:
+        """Take note that it has said so."""
         ...
 
     def watch(self) -> None:
@@ -144,6 +156,7 @@ class Runtime:
             ended=lambda plan: platform.gate.release(plan.id),
         )
         self._fallback = Fallback(platform)
+        self._second_look = SecondLook(platform.intake.latest)
         self._held: dict[str, Plan] = {}
         self._running: set[str] = set()
         """Ids of the plans that the runner carries out."""
@@ -162,6 +175,7 @@ class Runtime:
             (subjects.everything(Lane.EVENT), self._on_event),
             (subjects.everything(Lane.ACK), self._on_ack),
             (FIELD_SPEED, self._on_speed),
+            (EVENT_PATH_STATUS, self._on_event_path),
         ):
             self._subscriptions.append(await self.bus.subscribe(pattern, handler))
         await self.sender.start()
@@ -200,13 +214,18 @@ class Runtime:
         self._inbox.mark(frame.key)
         self.platform.take_event(frame)
         if frame.kind is FrameKind.RELAY:
-            self._relays(frame.index.tolist(), frame.values[0].tolist())
+            self._relays(frame.index.tolist(), frame.values[0].tolist(), frame.time_ns)
 
-    def _relays(self, rows: list[int], states: list[float]) -> None:
+    def _relays(self, rows: list[int], states: list[float], time_ns: int) -> None:
         instruments, now_ns = self.platform.instruments, self.platform.clock.now_ns()
         for row, state in zip(rows, states, strict=True):
             if row < len(instruments) and instruments.kind[row] == "relay":
-                self.preparation.relay(int(instruments.element[row]), int(state), now_ns)
+                if not np.isfinite(state):
+                    continue
+                breaker, zones = int(instruments.element[row]), self.preparation.zones
+                self.preparation.relay(breaker, int(state), now_ns)
+                pace = pace_ns(self.platform.clock)
+                self._second_look.relay(breaker, int(state), time_ns, zones, pace)
 
     def _on_ack(self, message: Message) -> None:
         """Journal what devices answered to the event path; the runner journals its own answers."""
@@ -278,7 +297,17 @@ class Runtime:
             accepted=batch.accepted,
             took_ms=round(took_ms),
         )
-        self.is_ready.set()
+        self._tell_ready()
+
+    def _on_event_path(self, _: Message) -> None:
+        """Take from its status that the event path listens."""
+        self.event_path.heard()
+        self._tell_ready()
+
+    def _tell_ready(self) -> None:
+        """Be ready once plans lie ready and somebody listens who can carry them out."""
+        if self._prepared_version >= 0 and self.event_path.is_up:
+            self.is_ready.set()
 
     def _is_calm(self, now_ns: int) -> bool:
         is_first = self._prepared_version < 0
@@ -290,6 +319,7 @@ class Runtime:
     async def replan_if_due(self) -> None:
         """Plan for faults that the event path could not answer by itself."""
         now_ns = pace_ns(self.platform.clock)
+        self._look_again(now_ns)
         due = [one for one in self._replans if one.due_ns <= now_ns]
         self._replans = [one for one in self._replans if one.due_ns > now_ns]
         for one in due:
@@ -345,6 +375,7 @@ class Runtime:
                 text = "a fault could not be located; a person has to look"
                 platform.platform_alarm("location", text, 1, is_active=True)
             return
+        self._second_look.explained(record.breaker, record.seen_ns)
         line = static.line_ids[record.line]
         platform.faulted.add(line)
         plan = platform.prepared.get(plan_id(record.number))
@@ -355,6 +386,18 @@ class Runtime:
         if record.kind in {RecordKind.REFUSED, RecordKind.ABORTED}:
             due_ns = pace_ns(platform.clock) + _SETTLE_NS
             self._replans.append(_Replan(due_ns, line, fault_id(static, record)))
+
+    def _look_again(self, now_ns: int) -> None:
+        """Locate what the event path could not, and plan for it."""
+        platform, static = self.platform, self.table.static
+        for found in self._second_look.look(now_ns):
+            head, line = static.switch_ids[found.breaker], static.line_ids[found.line]
+            fault = f"{head}@{found.seen_ns}"
+            evidence = (f"relay at {head} locked out", f"indicators say {line}, on a second look")
+            platform.record(FaultSeen(fault=fault, section=line, evidence=evidence))
+            platform.platform_alarm("location", "", 1, is_active=False)
+            platform.faulted.add(line)
+            self._replans.append(_Replan(now_ns, line, fault))
 
     # --- plans off the event path -----------------------------------------------------------------------------
 
