@@ -33,10 +33,14 @@ class Tolerances:
     """Standard deviation of a load around its profile."""
     demand_tau_s: float = 300.0
     """Time constant of that deviation [s]."""
+    source_sigma: float = 0.01
+    """Standard deviation of a source's voltage around its documented value."""
+    source_tau_s: float = 900.0
+    """Time constant of that deviation [s]."""
 
     def __post_init__(self) -> None:
         """Check that nothing can turn negative."""
-        for name in ("line_r", "line_x", "transformer_vk", "demand_sigma"):
+        for name in ("line_r", "line_x", "transformer_vk", "demand_sigma", "source_sigma"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 message = (
                     f"tolerance {name} is {getattr(self, name)}; give a share from 0 to below 1"
