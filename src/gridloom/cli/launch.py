@@ -19,6 +19,7 @@ import structlog
 
 from gridloom.cli.process import Child
 from gridloom.cli.ready import PlatformReady
+from gridloom.cli.run_folder import table_path
 from gridloom.cli.summary import RunSummary, platform_summary, summarise
 from gridloom.core.errors import BadInput, Unavailable
 from gridloom.core.units import NS_PER_S
@@ -27,6 +28,7 @@ from gridloom.ioe import subjects
 from gridloom.ioe.bus import NatsBus
 from gridloom.ioe.server import NatsServer
 from gridloom.ioe.signing import Signer
+from gridloom.orchestrator.event_child import clear_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +53,8 @@ class Launch:
     readings_per_second: float = 0.0
     headless: bool = False
     _children: list[Child] = field(default_factory=list, init=False)
+    _asked: set[str] = field(default_factory=set, init=False)
+    """Lines that the field was told to break, without an answer."""
 
     async def run(self, stop: asyncio.Event, ready: Callable[[str], None]) -> RunSummary | None:
         """Start everything, play the faults, wait for the end, and return what happened.
@@ -170,7 +174,7 @@ class Launch:
 
     async def _play(self, bus: NatsBus, stop: asyncio.Event) -> None:
         """Break lines at their times and return when the run's time is over."""
-        start_ns = (await self._ask(bus, ControlRequest(do="status"))).at_ns
+        start_ns = await self._begin_ns(bus, stop)
         end_ns = (
             start_ns + round(self.settings.duration * NS_PER_S) if self.settings.duration else None
         )
@@ -180,10 +184,9 @@ class Launch:
                 child.watch()
             now_ns = await self._now_ns(bus, start_ns)
             while waiting and now_ns >= start_ns + round(waiting[-1][1] * NS_PER_S):
-                line, _ = waiting.pop()
-                reply = await self._ask(bus, ControlRequest(do="inject", target=line))
-                if not reply.ok:
-                    raise BadInput(reply.note)
+                if not await self._break(bus, waiting[-1][0]):
+                    break
+                waiting.pop()
             if end_ns is not None and now_ns >= end_ns:
                 await asyncio.sleep(_SETTLE_S)
                 return
@@ -191,6 +194,27 @@ class Launch:
                 await asyncio.wait_for(stop.wait(), 0.1)
             except TimeoutError:
                 continue
+
+    async def _begin_ns(self, bus: NatsBus, stop: asyncio.Event) -> int:
+        """Return the field's time at the start, however long the bus takes to come back."""
+        while not stop.is_set():
+            try:
+                return (await self._ask(bus, ControlRequest(do="status"))).at_ns
+            except Unavailable:
+                await asyncio.sleep(0.1)
+        return 0
+
+    async def _break(self, bus: NatsBus, line: str) -> bool:
+        """Have the field break a line; return False while nobody answers."""
+        try:
+            reply = await self._ask(bus, ControlRequest(do="inject", target=line))
+        except Unavailable:
+            self._asked.add(line)
+            return False
+        if not reply.ok and line not in self._asked:
+            raise BadInput(reply.note)
+        # Refused after an answer that got lost: the line is broken already, as it should be.
+        return True
 
     async def _now_ns(self, bus: NatsBus, otherwise: int) -> int:
         if not self.settings.duration and not self.faults:
@@ -208,3 +232,4 @@ class Launch:
         for child in self._children:
             code = child.stop()
             log.debug("process_ended", process=child.name, exit_code=code, restarts=child.restarts)
+        clear_up(self.folder, table_path(self.folder))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import signal
 import time
@@ -20,7 +19,7 @@ from gridloom.cli.options import Json, Verbose
 from gridloom.cli.output import emit, set_up_logs
 from gridloom.cli.process import follow_parent
 from gridloom.cli.ready import PlatformReady, write_ready
-from gridloom.cli.run_folder import new_run_folder
+from gridloom.cli.run_folder import new_run_folder, table_path
 from gridloom.cli.summary import PlatformSummary, summary_of, write_platform_summary
 from gridloom.core.errors import BadInput, Unavailable
 
@@ -205,7 +204,6 @@ def build(options: PlatformOptions, birth: Birth, clock: FollowedClock, bus: Nat
     from gridloom.orchestrator.loops import Threads
     from gridloom.orchestrator.platform import Platform
     from gridloom.orchestrator.preparation import static_of
-    from gridloom.orchestrator.prepared import shared_path
     from gridloom.orchestrator.runtime import Runtime
     from gridloom.store import Journal, replay
     from gridloom.store.history import History
@@ -228,13 +226,12 @@ def build(options: PlatformOptions, birth: Birth, clock: FollowedClock, bus: Nat
         seed=options.seed,
     )
     platform_.begin(before if before.sequence else None)
-    name = hashlib.sha256(str(options.folder).encode()).hexdigest()[:16]
-    table_path = shared_path(f"gridloom-{name}", options.folder)
+    path = table_path(options.folder)
     static = static_of(platform_.grid, platform_.instruments, birth.gateways)
-    table, is_old = open_table(table_path, static)
+    table, is_old = open_table(path, static)
     child = EventChild(
         folder=options.folder,
-        table=table_path,
+        table=path,
         bus_ready=Path(options.bus),
         key=options.key,
         owner_pid=options.owner_pid,

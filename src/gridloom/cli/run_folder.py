@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,14 @@ def new_run_folder(given: str) -> Path:
         )
         raise BadInput(message) from None
     return folder
+
+
+def table_path(folder: Path) -> Path:
+    """Return where a run in `folder` keeps its table of prepared plans: in memory where the system can."""
+    from gridloom.orchestrator.prepared import shared_path
+
+    name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    return shared_path(f"gridloom-{name}", folder)
 
 
 def journal_path(where: Path | None) -> Path:

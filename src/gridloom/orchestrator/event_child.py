@@ -26,6 +26,18 @@ _MOST_WAIT_S: Final = 5.0
 _STEADY_S: Final = 10.0
 
 
+def clear_up(folder: Path, table: Path) -> None:
+    """End an event path that a dead platform left in `folder` and remove its table: for who ends the whole run."""
+    child = EventChild(
+        folder=folder, table=table, bus_ready=folder, key=folder, owner_pid=os.getpid()
+    )
+    old = child.left_over()
+    if old:
+        os.kill(old, signal.SIGTERM)
+        _wait_gone(old)
+    table.unlink(missing_ok=True)
+
+
 def open_table(path: Path, static: Static) -> tuple[PreparedTable, bool]:
     """Return the table of prepared plans and whether it is the one that an earlier platform left."""
     try:
@@ -64,7 +76,7 @@ class EventChild:
 
     def start(self, *, adopt: bool) -> None:
         """Go on with a running event path if `adopt` is true and there is one; else start one."""
-        old = self._left_over()
+        old = self.left_over()
         if old and adopt:
             self._pid = old
             log.info("event_path_adopted", pid=old)
@@ -155,7 +167,8 @@ class EventChild:
             return self._process.poll() is None
         return bool(self._pid) and _is_event_path(self._pid)
 
-    def _left_over(self) -> int:
+    def left_over(self) -> int:
+        """Return the process id of a running event path of this folder, 0 without one."""
         try:
             pid = int(self._pid_path.read_text())
         except (OSError, ValueError):

@@ -24,10 +24,13 @@ class Fallback:
     def __init__(self, platform: Platform) -> None:
         """Plan for `platform`."""
         self._platform = platform
+        self.stuck: set[str] = set()
+        """Switches that were told to move and did not: plans go around them until they are seen to move."""
 
     def plan(self, line_id: str, fault: str) -> DecidedPlan | None:
         """Return a plan for a fault on `line_id` with its verdict, or nothing if nothing can be done."""
         view = self._platform.view()
+        view = replace(view, locks=view.locks | self.stuck)
         plan = self._platform.restoration.replan(view, self._before(view), line_id)
         if plan is None:
             return None

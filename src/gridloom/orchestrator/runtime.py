@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
@@ -59,6 +59,8 @@ _SETTLE_NS: Final = 300_000_000
 """Positions must stand still this long before plans are made anew."""
 _PREPARE_EVERY_NS: Final = 300 * NS_PER_S
 """Loads change: plans are prepared anew this often even if no switch moves."""
+_MOST_TRIES: Final = 4
+"""Plans for one fault, one after the other, before a person has to look."""
 _SILENCE_S: Final = 10.0
 
 
@@ -115,6 +117,7 @@ class _Replan:
     due_ns: int
     line: str
     fault: str
+    tries: int = 1
 
 
 @dataclass(eq=False, kw_only=True)
@@ -161,6 +164,8 @@ class Runtime:
         self._running: set[str] = set()
         """Ids of the plans that the runner carries out."""
         self._replans: list[_Replan] = []
+        self._answers: dict[str, _Replan] = {}
+        """By id of the plan that answers it."""
         self._subscriptions: list[Subscription] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._readings = Rate()
@@ -191,6 +196,8 @@ class Runtime:
         await self.sender.stop()
         await self.heavy("journal", self.event_path.stop)
         self.drain()
+        # Nobody reads it any more: a platform that is killed instead leaves it to the event path that lives on.
+        self.table.remove()
 
     async def _sync(self) -> None:
         await self.heavy("journal", self.platform.journal.commit)
@@ -234,6 +241,9 @@ class Runtime:
         except Malformed as error:
             log.warning("ack_malformed", subject=message.subject, error=str(error))
             return
+        if final is not None and final.outcome == "failed":
+            # A key reads plan/epoch/step/target.
+            self._fallback.stuck.add(final.key.split("/", 3)[-1])
         if final is not None and final.key.partition("/")[0] not in self._running:
             self.platform.record(Acknowledged(acknowledgement=final))
 
@@ -325,6 +335,7 @@ class Runtime:
         for one in due:
             decided = await self.heavy("plan", self._fallback.plan, one.line, one.fault)
             if decided is not None:
+                self._answers[decided.plan.id] = one
                 self._decided(decided)
 
     def watch(self) -> None:
@@ -418,7 +429,12 @@ class Runtime:
     async def _execute(self, plan: Plan) -> None:
         self.platform.gate.hold(plan)
         self._running.add(plan.id)
-        await self._runner.run(plan)
+        is_done = await self._runner.run(plan)
+        answered = self._answers.pop(plan.id, None)
+        if not is_done and answered is not None and answered.tries < _MOST_TRIES:
+            due_ns = pace_ns(self.platform.clock) + _SETTLE_NS
+            again = replace(answered, due_ns=due_ns, tries=answered.tries + 1)
+            self._replans.append(again)
 
     def decide(self, plan_id: str, *, approve: bool) -> None:
         """Take a person's decision on a held plan.
@@ -449,6 +465,8 @@ class Runtime:
     def repaired(self, line_id: str) -> None:
         """Take note that a line is sound again."""
         self.platform.faulted.discard(line_id)
+        # Whoever mended the line has been there: what did not move may move again.
+        self._fallback.stuck.clear()
         self.platform.intake.positions_version += 1
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
