@@ -88,11 +88,12 @@ make_venv() {
 }
 
 # --no-deps: the lock is complete, so nothing needs to be resolved again.
+# --compile-bytecode: as pip does; left to the first start, it would make that one slow.
 install_locked() { # how (sync | install), lock
     if command -v uv >/dev/null 2>&1; then
         case $1 in
-        sync) uv pip sync --python "$venv/bin/python" --require-hashes "$2" ;;
-        *) uv pip install --python "$venv/bin/python" --require-hashes --no-deps -r "$2" ;;
+        sync) uv pip sync --python "$venv/bin/python" --require-hashes --compile-bytecode "$2" ;;
+        *) uv pip install --python "$venv/bin/python" --require-hashes --compile-bytecode --no-deps -r "$2" ;;
         esac
     else
         # An environment that uv once made has no pip of its own.

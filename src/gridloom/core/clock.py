@@ -104,7 +104,11 @@ class FollowedClock:
 
     def __init__(self, now_ns: int, speed: float = 1.0) -> None:
         """Start at `now_ns`, running `speed` grid seconds a wall second."""
-        self._wall0_ns, self._anchor_ns, self._speed = time.monotonic_ns(), now_ns, _checked_speed(speed)
+        self._wall0_ns, self._anchor_ns, self._speed = (
+            time.monotonic_ns(),
+            now_ns,
+            _checked_speed(speed),
+        )
 
     @property
     def speed(self) -> float:
@@ -121,7 +125,11 @@ class FollowedClock:
 
     def follow(self, now_ns: int, speed: float) -> None:
         """Take over the time and speed that the other process has just announced."""
-        self._wall0_ns, self._anchor_ns, self._speed = time.monotonic_ns(), now_ns, _checked_speed(speed)
+        self._wall0_ns, self._anchor_ns, self._speed = (
+            time.monotonic_ns(),
+            now_ns,
+            _checked_speed(speed),
+        )
 
 
 class SteppedClock:
@@ -152,7 +160,7 @@ class SteppedClock:
 
 
 def _checked_speed(speed: float) -> float:
-    if not 1.0 <= speed <= 1e6:  # noqa: PLR2004 - the limits stand in the message
+    if not 1.0 <= speed <= 1e6:
         message = f"speed is {speed}; give a factor from 1 to 1,000,000"
         raise BadInput(message)
     return speed

@@ -139,6 +139,8 @@ class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
     """What a device answers to a command."""
 
     key: str
-    outcome: Literal["accepted", "done", "failed", "duplicate", "expired", "forged", "stale", "unknown"]
+    outcome: Literal[
+        "accepted", "done", "failed", "duplicate", "expired", "forged", "stale", "unknown"
+    ]
     at_ns: int
     note: str = ""
