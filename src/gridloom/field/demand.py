@@ -54,8 +54,12 @@ class Demand:
         self._last_ns = now_ns
         if passed_s > 0.0:
             limits = self._tolerances
-            self._unrest = self._wander(self._unrest, limits.demand_sigma, passed_s / limits.demand_tau_s)
-            self._swell = self._wander(self._swell, limits.source_sigma, passed_s / limits.source_tau_s)
+            self._unrest = self._wander(
+                self._unrest, limits.demand_sigma, passed_s / limits.demand_tau_s
+            )
+            self._swell = self._wander(
+                self._swell, limits.source_sigma, passed_s / limits.source_tau_s
+            )
 
     def _wander(self, value: Floats, sigma: float, time_constants: float) -> Floats:
         kept = exp(-time_constants)
