@@ -12,6 +12,7 @@ from gridloom.store.records import (
     Acknowledged,
     Alarm,
     DecidedPlan,
+    FaultSeen,
     OperatorAction,
     OperatorDeed,
     Outcome,
@@ -127,3 +128,14 @@ def test_unknown_kinds_and_values_are_counted_and_passed_over(tmp_path: Path) ->
         state = replay(journal.entries())
     assert state.unknown == 2
     assert state.positions == {"s": True}
+
+
+def test_a_broken_line_stays_broken_until_it_is_reported_repaired(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.sqlite", commit_every_s=None) as journal:
+        for line in ("a", "b"):
+            seen = FaultSeen(fault=f"breaker@{line}", section=line)
+            journal.append(kind_of(seen), seen, 1)
+        sound = OperatorAction(operator="p", deed=OperatorDeed.REPAIRED, target="a")
+        journal.append(kind_of(sound), sound, 2)
+        journal.commit()
+        assert replay(journal.entries()).faulted == ("b",)

@@ -163,6 +163,8 @@ class Platform:
                         since_ns=now_ns,
                     )
                 )
+        # A plan made after a restart must not close onto what broke before it.
+        self.faulted |= {line for line in before.faulted if line in self.grid.lines}
         for target, level in before.autonomy.items():
             agent, _, cell = target.partition("@")
             if cell in self.grid.cells:

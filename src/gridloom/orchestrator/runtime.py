@@ -36,7 +36,13 @@ from gridloom.orchestrator.restoration import plan_id
 from gridloom.orchestrator.runner import PlanRunner
 from gridloom.orchestrator.second_look import SecondLook
 from gridloom.store import RingReader, drain_ring
-from gridloom.store.records import Acknowledged, FaultSeen, Record
+from gridloom.store.records import (
+    Acknowledged,
+    FaultSeen,
+    OperatorAction,
+    OperatorDeed,
+    Record,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -465,6 +471,9 @@ class Runtime:
     def repaired(self, line_id: str) -> None:
         """Take note that a line is sound again."""
         self.platform.faulted.discard(line_id)
+        self.platform.record(
+            OperatorAction(operator="operator", deed=OperatorDeed.REPAIRED, target=line_id)
+        )
         # Whoever mended the line has been there: what did not move may move again.
         self._fallback.stuck.clear()
         self.platform.intake.positions_version += 1

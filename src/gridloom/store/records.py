@@ -103,6 +103,8 @@ class OperatorDeed(StrEnum):
     APPROVE = "approve"
     REJECT = "reject"
     ACKNOWLEDGE_ALARM = "acknowledge_alarm"
+    REPAIRED = "repaired"
+    """The target, a line that was broken, is sound again."""
 
 
 class OperatorAction(Record, frozen=True):

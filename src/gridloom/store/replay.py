@@ -16,6 +16,7 @@ from gridloom.store.records import (
     Acknowledged,
     Alarm,
     DecidedPlan,
+    FaultSeen,
     OperatorAction,
     OperatorDeed,
     Outcome,
@@ -63,6 +64,8 @@ class Replayed:
     """Switches that a person has locked, sorted."""
     autonomy: dict[str, Autonomy]
     """`agent@cell` -> level set by a person."""
+    faulted: tuple[str, ...]
+    """Lines that are broken and not reported repaired, sorted."""
     alarms: dict[str, Alarm]
     """Alarms that are on."""
     counts: dict[str, int]
@@ -83,6 +86,7 @@ class _Fold:
     executed: dict[str, bool] = field(default_factory=dict)
     locked: set[str] = field(default_factory=set)
     autonomy: dict[str, Autonomy] = field(default_factory=dict)
+    faulted: set[str] = field(default_factory=set)
     alarms: dict[str, Alarm] = field(default_factory=dict)
 
     def started(self, record: Started) -> None:
@@ -126,6 +130,12 @@ class _Fold:
             self.locked.discard(record.target)
         elif record.deed == OperatorDeed.AUTONOMY:
             self.autonomy[record.target] = Autonomy(record.value)
+        elif record.deed == OperatorDeed.REPAIRED:
+            self.faulted.discard(record.target)
+
+    def fault_seen(self, record: FaultSeen) -> None:
+        if record.section:
+            self.faulted.add(record.section)
 
     def alarmed(self, record: Alarm) -> None:
         if record.is_active:
@@ -147,6 +157,7 @@ _STEPS: Final[dict[type[Record], Callable[..., None]]] = {
     Outcome: _Fold.ended,
     OperatorAction: _Fold.operated,
     Alarm: _Fold.alarmed,
+    FaultSeen: _Fold.fault_seen,
     PositionSeen: _Fold.seen,
 }
 
@@ -172,7 +183,8 @@ def replay(entries: Iterable[Entry]) -> Replayed:
         sequence=sequence,
         at_ns=at_ns,
         locked=tuple(sorted(fold.locked)),
+        faulted=tuple(sorted(fold.faulted)),
         counts=dict(counts),
         unknown=unknown,
-        **{name: value for name, value in vars(fold).items() if name != "locked"},
+        **{name: value for name, value in vars(fold).items() if name not in {"locked", "faulted"}},
     )
