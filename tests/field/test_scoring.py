@@ -10,6 +10,7 @@ from gridloom.field import PlannedFault
 from gridloom.field.scoring import (
     Estimates,
     TrueVoltages,
+    event_to_command_ms,
     executed_twice,
     read_estimates,
     read_events,
@@ -101,6 +102,25 @@ def test_doubled_execution_would_be_seen(build, tmp_path) -> None:
     world.log.command(START_NS, "p/1/0/t", "t", "open", "accepted", moved=True)
     world.log.flush()
     assert executed_twice(tmp_path) == ("p/1/0/s",)
+
+
+def test_a_command_is_timed_from_the_last_event_that_tells_where_the_fault_is(
+    build, tmp_path
+) -> None:
+    log = build(truth_dir=tmp_path).log
+    happened = [
+        (100, "relay", "locked_out"),
+        (110, "event_out", "relay"),
+        (150, "event_out", "indicator"),
+        (158, "event_out", "switch"),
+        (160, "command_in", ""),
+        (170, "event_out", "indicator"),
+        (190, "command_in", ""),
+    ]
+    for at_ms, kind, text in happened:
+        log.event(START_NS + at_ms * 10**6, kind, "it", text)
+    log.flush()
+    assert event_to_command_ms(tmp_path) == [10.0]
 
 
 def test_estimates_are_read_from_files(tmp_path) -> None:

@@ -195,6 +195,7 @@ def test_reset_brings_everything_back_to_normal_whatever_is_under_way(build, aft
     if after_s > 7.0:
         control(world, "operate", "A2@a1", close=False)
     control(world, "reset")
+    assert not world.plant.indicators.flag.any()
     run_for(world, 8)
     assert positions(world) == dict(
         zip(world.grid.switches.id, world.grid.switches.closed.tolist(), strict=True)
