@@ -126,6 +126,10 @@ def _run(
         headless=headless,
     )
 
+    if not quiet:
+        words = f"Starting bus, field and platform on {settings.grid}; a first start compiles for up to a minute."
+        console.print(words, markup=False, soft_wrap=True)
+
     def ready(url: str) -> None:
         if quiet:
             return
