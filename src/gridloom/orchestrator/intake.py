@@ -73,7 +73,7 @@ class Intake:
         self.latest = LatestValues(
             len(self.instruments), ahead_tolerance_ns=self.ahead_tolerance_ns
         )
-        self.gaps, self.event_gaps = GapDetector(), GapDetector()
+        self.gaps = GapDetector()
         is_switch = self.instruments.kind == "switch"
         self._fast = np.flatnonzero(
             (self.instruments.kind == "bus") | (self.instruments.kind == "branch")

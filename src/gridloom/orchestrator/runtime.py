@@ -68,6 +68,7 @@ _PREPARE_EVERY_NS: Final = 300 * NS_PER_S
 _MOST_TRIES: Final = 4
 """Plans for one fault, one after the other, before a person has to look."""
 _SILENCE_S: Final = 10.0
+_NEW_FIELD_AFTER_S: Final = 3.0
 
 
 class EventPathHandle(Protocol):
@@ -211,8 +212,11 @@ class Runtime:
     # --- what comes in ----------------------------------------------------------------------------------------
 
     def _on_telemetry(self, message: Message) -> None:
-        self.figures.last_frame_s = time.monotonic()
+        counts = self.platform.intake.counts
+        before = counts.frames
         self.platform.take_telemetry(message.data)
+        if counts.frames != before:
+            self.figures.last_frame_s = time.monotonic()
 
     def _on_event(self, message: Message) -> None:
         """Take an event for the picture of the grid; the receipt is the event path's business."""
@@ -347,7 +351,9 @@ class Runtime:
     def watch(self) -> None:
         """Look after the parts and raise alarms about them."""
         platform, silent_s = self.platform, self.figures.seconds_since_frame
-        self.is_outdated = platform.intake.newest_epoch > platform.birth.epoch
+        # One forged frame of a high epoch is not a new field: ours must have fallen silent too.
+        is_newer = platform.intake.newest_epoch > platform.birth.epoch
+        self.is_outdated = is_newer and silent_s > _NEW_FIELD_AFTER_S
         self.event_path.watch()
         self.figures.event_restarts = self.event_path.restarts
         is_silent = silent_s > _SILENCE_S and self.figures.last_frame_s > 0
