@@ -21,7 +21,7 @@ from gridloom.cli.process import follow_parent
 from gridloom.cli.ready import PlatformReady, write_ready
 from gridloom.cli.run_folder import new_run_folder, table_path
 from gridloom.cli.summary import PlatformSummary, summary_of, write_platform_summary
-from gridloom.core.errors import BadInput, Unavailable
+from gridloom.core.errors import Unavailable
 
 if TYPE_CHECKING:
     from gridloom.core.clock import FollowedClock
@@ -210,9 +210,6 @@ def build(options: PlatformOptions, birth: Birth, clock: FollowedClock, bus: Nat
 
     options.key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     signer = Signer.from_file(options.key)
-    if "://" in options.bus:
-        message = "the event path needs the ready file of the bus; give its path to --bus"
-        raise BadInput(message)
     journal = Journal(options.folder / "journal.sqlite", seal=None)
     before = replay(journal.entries())
     platform_ = Platform(
@@ -232,7 +229,7 @@ def build(options: PlatformOptions, birth: Birth, clock: FollowedClock, bus: Nat
     child = EventChild(
         folder=options.folder,
         table=path,
-        bus_ready=Path(options.bus),
+        bus_ready=_bus_file(options),
         key=options.key,
         owner_pid=options.owner_pid,
         realtime=options.realtime,
@@ -242,6 +239,16 @@ def build(options: PlatformOptions, birth: Birth, clock: FollowedClock, bus: Nat
     return Runtime(
         platform=platform_, bus=bus, table=table, event_path=child, signer=signer, heavy=Threads()
     )
+
+
+def _bus_file(options: PlatformOptions) -> Path:
+    """Return the file in which the event path finds the bus: a password has no place among arguments."""
+    if "://" not in options.bus:
+        return Path(options.bus)
+    path = options.folder / "bus-address.json"
+    path.touch(mode=0o600)
+    path.write_bytes(msgspec.json.encode(resolve_bus(options.bus)))
+    return path
 
 
 def _mqtt_door(runtime: Runtime, bus: NatsBus) -> MqttDoor:
