@@ -180,6 +180,18 @@ def test_indicators_reset_when_voltage_has_stayed(build) -> None:
     assert all(not frame.values.any() for frame in resets)
 
 
+def test_a_fresh_flag_outlasts_a_voltage_that_has_stood_for_long(build) -> None:
+    world = build()
+    run_for(world, 6)
+    indicators, now_ns = world.plant.indicators, world.now_ns
+    line_ka = np.zeros((len(world.grid.lines), 2))
+    line_ka[world.grid.lines.row("A1")] = 10.0
+    saw = indicators.latch(line_ka, now_ns)
+    assert len(saw)
+    assert not len(indicators.reset(now_ns + 10**8))
+    assert indicators.reset(now_ns + 5 * 10**9).tolist() == saw.tolist()
+
+
 def test_random_faults_hit_live_medium_voltage_lines(build) -> None:
     world = build(random_faults=3, fault_window_s=(1.0, 4.0), seed=5)
     run_for(world, 6)

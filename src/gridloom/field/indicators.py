@@ -35,10 +35,12 @@ class Indicators:
         """Return the flags of some instruments by their rows."""
         return np.asarray(self.flag[self._place[rows]])
 
-    def latch(self, line_ka: Floats) -> Rows:
+    def latch(self, line_ka: Floats, now_ns: int) -> Rows:
         """Take currents at line ends, shape (line, 2) [kA]; return the rows of the instruments that saw a fault."""
         saw = line_ka[self._line, self._side] > self._settings.indicator_ka
         self.flag |= saw
+        # The voltage that is there now is that of before the trip: it may not take the fresh flag back.
+        self._live_since_ns[saw & (self._live_since_ns != _DEAD)] = now_ns
         return self.rows[saw]
 
     def follow(self, topology: Topology, now_ns: int) -> Rows:

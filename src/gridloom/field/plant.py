@@ -244,7 +244,7 @@ class Plant:
 
     def latch_indicators(self, line_ka: Floats, now_ns: int) -> None:
         """Let indicators see a fault and report a little later."""
-        rows = self.indicators.latch(line_ka)
+        rows = self.indicators.latch(line_ka, now_ns)
         if not len(rows):
             return
         self._report_indicators(rows, now_ns)
