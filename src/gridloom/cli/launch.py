@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
+from gridloom.cli.bus_address import credentials_of, resolve_bus
 from gridloom.cli.process import Child
 from gridloom.cli.ready import PlatformReady
 from gridloom.cli.run_folder import table_path
@@ -28,6 +29,7 @@ from gridloom.ioe import subjects
 from gridloom.ioe.bus import NatsBus
 from gridloom.ioe.server import NatsServer
 from gridloom.ioe.signing import Signer
+from gridloom.ioe.supervisor import write_private
 from gridloom.orchestrator.event_child import clear_up
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gridloom.cli.settings import Settings
+    from gridloom.ioe.server import ServerAddress
 
 log = structlog.get_logger(__name__)
 
@@ -67,25 +70,35 @@ class Launch:
             BadInput: A part ended because of what it was given; its last words are in the message.
             Unavailable: A part did not come up.
         """
-        server = NatsServer(store=self.folder / "bus")
-        address = await asyncio.to_thread(server.start)
+        server = None if self.settings.bus else NatsServer(store=self.folder / "bus")
+        address, ready_path = await asyncio.to_thread(self._open_bus, server)
         try:
-            self._start_children(server.ready_path)
+            self._start_children(ready_path)
             platform = await self._wait_ready(stop)
             if platform is None:
                 return None
             ready(platform.url)
-            bus = await NatsBus.connect(address.url, address.credentials, name="launcher")
+            bus = await NatsBus.connect(address.url, credentials_of(address), name="launcher")
             try:
                 await self._play(bus, stop)
             finally:
                 await bus.close()
         finally:
             await asyncio.to_thread(self._stop_children)
-            await asyncio.to_thread(server.stop)
+            if server is not None:
+                await asyncio.to_thread(server.stop)
         is_real = self.settings.clock == "real"
         counts = platform_summary(self.folder)
         return await asyncio.to_thread(summarise, self.folder, counts, is_wall_time=is_real)
+
+    def _open_bus(self, server: NatsServer | None) -> tuple[ServerAddress, Path]:
+        """Return where the bus is: the one that was given, or our own, started now."""
+        if server is not None:
+            return server.start(), server.ready_path
+        address = resolve_bus(self.settings.bus)
+        ready_path = self.folder / "bus-given.json"
+        write_private(ready_path, msgspec.json.encode(address).decode())
+        return address, ready_path
 
     def _start_children(self, bus: Path) -> None:
         settings, keys = self.settings, self.folder / "keys"

@@ -35,6 +35,7 @@ def run(  # noqa: PLR0913 - one parameter a flag
     ] = None,
     faults: Annotated[int, Parameter(help="Break N random medium-voltage lines.")] = 0,
     readings_per_second: float = 0.0,
+    bus: str | None = None,
     port: int | None = None,
     data: str | None = None,
     config: Annotated[str | None, Parameter(help="TOML file with settings.")] = None,
@@ -61,6 +62,8 @@ def run(  # noqa: PLR0913 - one parameter a flag
         How far agents may go: observe, advise or act.
     readings_per_second
         Load test: have the field send the real meters' readings at this rate.
+    bus
+        `nats://user:password@host:port` of a running server; by default one of our own is started.
     port
         Port of the control room; 0 takes a free one.
     data
@@ -77,6 +80,7 @@ def run(  # noqa: PLR0913 - one parameter a flag
         "duration": duration,
         "seed": seed,
         "mode": mode,
+        "bus": bus,
         "port": port,
         "data": data,
         "realtime": realtime,

@@ -36,6 +36,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     duration: float = 0.0
     """Grid seconds to run; 0 runs until it is stopped."""
     seed: int = 1
+    bus: str = ""
+    """Address or ready file of a running NATS server with JetStream; empty starts one of our own."""
     host: str = "127.0.0.1"
     port: int = 8620
     """Port of the control room; 0 takes a free one."""
