@@ -17,6 +17,7 @@ import structlog
 from gridloom import __version__
 from gridloom.core.errors import BadInput
 from gridloom.core.plans import Autonomy
+from gridloom.core.units import NS_PER_S
 from gridloom.grid import table_from_bytes
 from gridloom.grid.instruments import Instruments
 from gridloom.ioe.frames import COLUMNS, FrameKind
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_DENSE_NS: Final = 600 * NS_PER_S
+_THIN_NS: Final = 10 * NS_PER_S
 _HISTORY_KINDS: Final = {kind: kind.name.lower() for kind in FrameKind}
 
 
@@ -98,6 +101,8 @@ class Platform:
     on_record: Callable[[Record, int], None] | None = None
     """Told of each record that is journaled, with its grid time."""
     on_alarm: Callable[[], None] | None = None
+    on_autonomy: Callable[[], None] | None = None
+    """Told at once when a person has changed how far an agent may go."""
 
     def __post_init__(self) -> None:
         """Build the rooms that the loop passes through."""
@@ -125,6 +130,7 @@ class Platform:
         self.gate = Gate(self.grid, self.clock, self.book, self.locks, self.autonomy)
         self.restoration = RestorationAgent(self.grid)
         self.alarms = AlarmBook(self.grid)
+        self._began_ns, self._kept_ns = self.clock.now_ns(), 0
         self.prepared: dict[str, Plan] = {}
         """Accepted plans that lie ready, by id."""
         self.faulted: set[str] = set()
@@ -237,19 +243,28 @@ class Platform:
     def adopt_state(self, state: GridState) -> None:
         """Make an estimate the current one: history, alarms."""
         self.state = state
-        if self.history is not None:
-            rows = np.arange(len(state.v_pu), dtype=np.uint32)
-            live = np.isfinite(state.v_pu)
-            self.history.append(
-                "estimate",
-                state.time_ns,
-                rows[live],
-                {
-                    "v_pu": state.v_pu[live].astype(np.float32),
-                    "v_sigma_pu": state.v_sigma_pu[live].astype(np.float32),
-                },
-            )
+        if self.history is not None and self._is_kept(state.time_ns):
+            self._keep_estimate(self.history, state)
         self._alarms_changed(self.alarms.update(state))
+
+    def _is_kept(self, time_ns: int) -> bool:
+        """Whether an estimate goes into the history: each one at first, then one in ten seconds.
+
+        Ten thousand buses a second would fill eight gigabytes a day.
+        """
+        if time_ns - self._began_ns > _DENSE_NS and time_ns - self._kept_ns < _THIN_NS:
+            return False
+        self._kept_ns = time_ns
+        return True
+
+    @staticmethod
+    def _keep_estimate(history: History, state: GridState) -> None:
+        live = np.isfinite(state.v_pu)
+        columns = {
+            "v_pu": state.v_pu[live].astype(np.float32),
+            "v_sigma_pu": state.v_sigma_pu[live].astype(np.float32),
+        }
+        history.append("estimate", state.time_ns, np.flatnonzero(live).astype(np.uint32), columns)
 
     def platform_alarm(self, part: str, text: str, priority: int, *, is_active: bool) -> None:
         """Raise or clear an alarm about a part of the platform itself."""
@@ -319,6 +334,8 @@ class Platform:
     def set_autonomy(self, agent: str, cell: str, level: Autonomy, operator: str) -> None:
         """Set how far an agent may go in a cell and below."""
         self.autonomy.set(agent or ANY_AGENT, cell, level)
+        if self.on_autonomy is not None:
+            self.on_autonomy()
         self.record(
             OperatorAction(
                 operator=operator, deed=OperatorDeed.AUTONOMY, target=f"{agent}@{cell}", value=level

@@ -165,6 +165,8 @@ class Runtime:
             recheck=lambda plan: platform.gate.recheck(plan, platform.view()),
             ended=lambda plan: platform.gate.release(plan.id),
         )
+        # What was prepared under another level waits for nobody: new plans come within a second.
+        platform.on_autonomy = self.table.withdraw
         self._fallback = Fallback(platform)
         self._second_look = SecondLook(platform.intake.latest)
         self._held: dict[str, Plan] = {}
