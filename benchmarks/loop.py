@@ -6,6 +6,7 @@ repaired, the world is put back to normal, and the next one waits until plans fo
 
     python benchmarks/loop.py [--smoke] [--json] [--faults N] [--readings-per-s R] [--grid URI] [--burn] [--realtime]
 
+A fault takes some ten seconds: switches with motors travel for up to seven, and a plan has two or three steps.
 `event_to_command_ms` is the field's own: from the last frame that can decide leaving it to the first command coming
 back, on one clock, both trips through the bus included. `--burn` keeps a core busy with dense algebra, as training
 would; `--realtime` asks for SCHED_RR for the event path.
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import json
 import multiprocessing
 import os
@@ -32,13 +32,14 @@ from typing import Any
 
 import numpy as np
 
+from gridloom.cli.run_folder import table_path
 from gridloom.cli.settings import DEFAULT_GRID
 from gridloom.field import ControlReply, ControlRequest, decode_reply, encode_request, scoring
 from gridloom.grid import Grid, load
 from gridloom.ioe import subjects
 from gridloom.ioe.nats_bus import NatsBus
 from gridloom.ioe.server import ServerAddress
-from gridloom.orchestrator.prepared import PreparedTable, shared_path
+from gridloom.orchestrator.prepared import PreparedTable
 from gridloom.store import JournalReader
 from gridloom.store.records import FaultSeen, Outcome, Record, Refusal, SentCommand, record_of
 
@@ -159,11 +160,7 @@ class Run:
 
     def cpu_s(self) -> dict[str, float]:
         """Return the CPU time of each part so far [s]."""
-        used = {}
-        for part, pid in self.pids().items():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            used[part] = (int(fields[11]) + int(fields[12])) / TICKS_PER_S
-        return used
+        return {part: _cpu_s(pid) for part, pid in self.pids().items()}
 
     def peak_rss_mb(self) -> dict[str, float]:
         """Return the largest resident size of each part so far [MB]."""
@@ -200,8 +197,7 @@ class Trials:
         """Look at a run that is ready."""
         self._run, self._bus, self._grid, self._figures = run, bus, grid, figures
         self._journal = JournalReader(run.folder / "journal.sqlite")
-        name = hashlib.sha256(str(run.folder).encode()).hexdigest()[:16]
-        self._table = PreparedTable(shared_path(f"gridloom-{name}", run.folder))
+        self._table = PreparedTable(table_path(run.folder))
         self._normal = (grid.switches.closed & grid.switches.in_service).astype(np.uint8)
         self._why_not: Counter[str] = Counter()
         self._rates: list[float] = []
@@ -321,6 +317,8 @@ def main() -> None:
                 burner.start()
             time.sleep(options.settle_s)
             asyncio.run(_play(run, grid, figures, options))
+            if burner.pid is not None:
+                figures.cpu_s["burner, settling included"] = round(_cpu_s(burner.pid), 1)
             summary = run.finish()
             _summarise(figures, summary, run.folder)
         finally:
@@ -378,6 +376,12 @@ def _summarise(figures: Figures, summary: dict[str, Any], folder: Path) -> None:
         "journal_ok",
     ):
         setattr(figures, name, summary[name])
+
+
+def _cpu_s(pid: int) -> float:
+    """Return the CPU time of a process so far [s]."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
 def _burn(stop: Any) -> None:  # noqa: ANN401 - an event
