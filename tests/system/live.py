@@ -23,7 +23,7 @@ from gridloom.ioe.server import ServerAddress
 from gridloom.store import JournalReader, replay
 from gridloom.store.records import Record, Started, record_of
 
-LONG_S = 60.0
+LONG_S = 100.0
 """Patience of every wait: a machine may be busy; no test measures time."""
 
 

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.system, pytest.mark.slow]
 SPEED = 60.0
 
 
-@pytest.mark.timeout(100)
+@pytest.mark.timeout(240)
 def test_a_fault_is_played_at_the_speed_of_the_clock_on_the_wall(
     grid_file: Path, tmp_path: Path
 ) -> None:

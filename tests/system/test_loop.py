@@ -21,7 +21,7 @@ from gridloom.store.records import (
     SentCommand,
 )
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(240)]
 
 LINE = "MV line 1.2"
 """In the middle of a feeder of six stations with three houses each; its far end has a tie."""
@@ -36,7 +36,6 @@ def deeds(live: Live, after: int) -> list[str]:
     return [str(one.deed) for one in live.records(OperatorAction, after)]
 
 
-@pytest.mark.timeout(100)
 def test_a_fault_on_a_simbench_grid_is_located_isolated_and_restored(tmp_path: Path) -> None:
     flags = ("--grid", "simbench:1-MV-urban--0-sw", "--fault", "MV3.101 Line 12@1")
     live = Live(tmp_path, *flags, headless=True)

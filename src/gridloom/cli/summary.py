@@ -96,6 +96,9 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     event_to_command_ms: TwoPercentiles
     software_ms: TwoPercentiles
     plans: PlanFigures
+    platform_starts: int
+    """Lives of the platform; after more than one, what it counts about itself (frames, readings, estimates, plans,
+    times) is of the last life. Faults, customers and commands are the field's, over all of them."""
     commands_executed_twice: int
     journal_ok: bool
     journal_entries: int
@@ -214,6 +217,7 @@ def summarise(folder: Path, platform: PlatformSummary, *, is_wall_time: bool) ->
         event_to_command_ms=took_ms,
         software_ms=platform.software_ms,
         plans=platform.plans,
+        platform_starts=_starts(folder / "journal.sqlite"),
         commands_executed_twice=len(scoring.executed_twice(truth)),
         journal_ok=proof.ok,
         journal_entries=proof.n,
@@ -248,6 +252,12 @@ def _score_voltages(folder: Path, truth: Path) -> VoltageScore:
         v_pu=rows.columns["v_pu"].astype("float64") if len(rows) else true.vn_kv[:0],
     )
     return scoring.score_voltages(true, estimates)
+
+
+def _starts(journal: Path) -> int:
+    from gridloom.store import JournalReader
+
+    return sum(1 for _ in JournalReader(journal).entries(kind="start"))
 
 
 def _restored(journal: Path) -> int:
