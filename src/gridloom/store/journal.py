@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import deque
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
@@ -78,20 +78,22 @@ class Journal:
         """
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock_file = WriterLock(_beside(self.path, ".lock"))
-        try:
+        with ExitStack() as undo:
+            self._lock_file = WriterLock(_beside(self.path, ".lock"))
+            undo.callback(self._lock_file.release)
             self._database = _open_database(self.path)
+            undo.callback(self._database.close)
             self._last = self._committed = _last_head(self._database)
             self._check_against_head()
             self._drained: dict[str, int] = dict(
                 self._database.execute("SELECT source, sequence FROM drained").fetchall()
             )
             self._head_file = HeadFile(_beside(self.path, ".head"), seal)
+            undo.callback(self._head_file.close)
             self._head_file.write(self._committed)
             sync_directory(self.path.parent)
-        except BaseException:
-            self._lock_file.release()
-            raise
+            # All went well: nothing is to be undone.
+            undo.pop_all()
         self._pending: deque[Entry] = deque()
         self._moved: dict[str, int] = {}
         self._state = threading.Condition()
@@ -296,7 +298,6 @@ class Journal:
     def _check_against_head(self) -> None:
         witness = read_head(_beside(self.path, ".head"))
         if witness is not None and witness.sequence > self._committed.sequence:
-            self._database.close()
             what = f"the end is missing: the head names {witness.sequence} entries"
             raise JournalDamaged(self.path, self._committed.sequence + 1, what)
 
@@ -317,11 +318,14 @@ def _open_database(path: Path) -> sqlite3.Connection:
     try:
         # The commit lock keeps threads apart; autocommit off would open transactions behind our back.
         database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute("PRAGMA busy_timeout = 10000")
-        with closing(database.cursor()) as cursor:
-            cursor.executescript(_SCHEMA)
+        with ExitStack() as undo:
+            undo.callback(database.close)
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = FULL")
+            database.execute("PRAGMA busy_timeout = 10000")
+            with closing(database.cursor()) as cursor:
+                cursor.executescript(_SCHEMA)
+            undo.pop_all()
     except sqlite3.OperationalError as error:
         raise StoreFailed(path, str(error)) from error
     except sqlite3.DatabaseError as error:

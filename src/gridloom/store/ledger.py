@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import Counter
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -104,15 +104,18 @@ class Ledger:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
-        with self._failures_named():
+        with self._failures_named(), ExitStack() as undo:
             self._database = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False, timeout=wait_s
             )
+            undo.callback(self._database.close)
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")
             self._database.execute("PRAGMA foreign_keys = ON")
             with closing(self._database.cursor()) as cursor:
                 cursor.executescript(_SCHEMA)
+            # All went well: nothing is to be undone.
+            undo.pop_all()
 
     def open_account(self, id_: str, unit: Unit, *, may_go_negative: bool = False) -> None:
         """Open an account; doing so again with the same terms does nothing.
