@@ -92,6 +92,9 @@ class Figures:
     readings_per_s_sent: float = 0.0
     readings_per_s_received: float = 0.0
     frames_missing: int = 0
+    """Telemetry frames that the platform noticed missing, by their sequence numbers."""
+    messages_lost_by_links: int = 0
+    """What the simulated links lost of all lanes, on purpose; more missing frames than that would be our own loss."""
     lost_events: int = 0
     commands_executed_twice: int = 0
     journal_ok: bool = False
@@ -367,6 +370,8 @@ def _summarise(figures: Figures, summary: dict[str, Any], folder: Path) -> None:
     preparation = platform["preparation_ms"]
     figures.preparation_p50_ms, figures.preparation_p99_ms = preparation["p50"], preparation["p99"]
     figures.frames_missing = platform["missing_frames"]
+    world = json.loads((folder / "field" / "summary.json").read_bytes())
+    figures.messages_lost_by_links = world["messages_lost"]
     for name in (
         "estimates",
         "se_v_rmse_mv_pu",
