@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -204,7 +205,7 @@ class Live:
         url = json.loads(self.ready_path.read_bytes())["url"]
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
-            f"{url}/api/{path}", data=data, headers={"content-type": "application/json"}
+            f"{url}/api/{urllib.parse.quote(path)}", data=data, headers={"content-type": "application/json"}
         )
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
