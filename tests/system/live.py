@@ -205,7 +205,9 @@ class Live:
         url = json.loads(self.ready_path.read_bytes())["url"]
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
-            f"{url}/api/{urllib.parse.quote(path)}", data=data, headers={"content-type": "application/json"}
+            f"{url}/api/{urllib.parse.quote(path)}",
+            data=data,
+            headers={"content-type": "application/json"},
         )
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
@@ -241,10 +243,11 @@ class Live:
 
     # --- what the district needs --------------------------------------------------------------
 
-    def heal(self, line: str) -> None:
-        """Repair a line, put all switches back, and wait until fresh plans lie ready for the normal grid."""
+    def heal(self, line: str = "") -> None:
+        """Repair a line, if one is broken, put all switches back, and wait until fresh plans lie ready for the normal grid."""
         self.until(self._is_idle)
-        assert self.page("faults/repair", {"line": line})[0] == 202
+        if line:
+            assert self.page("faults/repair", {"line": line})[0] == 202
         self.field("reset")
         self.until(self._is_normal)
 

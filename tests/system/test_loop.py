@@ -170,7 +170,7 @@ def test_forged_expired_and_replayed_commands_move_nothing(live: Live) -> None:
     asked(moved=True, outcome="duplicate", count=3)
     outcomes = {one.acknowledgement.outcome for one in live.records(Acknowledged)}
     assert {"forged", "expired"} <= outcomes
-    live.heal(LINE)
+    live.heal()
 
 
 def test_hostile_frames_and_clocks_that_jump_change_nothing(live: Live) -> None:
