@@ -244,7 +244,7 @@ class Live:
     # --- what the district needs --------------------------------------------------------------
 
     def heal(self, line: str = "") -> None:
-        """Repair a line, if one is broken, put all switches back, and wait until fresh plans lie ready for the normal grid."""
+        """Repair a line if one is broken, reset all switches, and wait for fresh plans for the normal grid."""
         self.until(self._is_idle)
         if line:
             assert self.page("faults/repair", {"line": line})[0] == 202
