@@ -20,8 +20,8 @@ run: product ## a simulated district, the platform and its control room (ARGS go
 	@$(BIN)/python tools/build_ui.py --lenient
 	@$(BIN)/gridloom run $(ARGS)
 
-test: dev ui ## every test, on two processes (ARGS go to pytest)
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+test: dev ui ## every test, on two processes, a module at a time (ARGS go to pytest)
+	@$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
 
 lint: dev ## format, lint, arrows between packages, types
 	@$(BIN)/ruff format --check .
