@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gridloom.cli.options import Json
-from gridloom.cli.output import console
+from gridloom.cli.output import emit
 from gridloom.core.errors import BadInput, Unavailable
 
 
@@ -37,7 +37,7 @@ def bench(
         if not path.stem.startswith("_") and "def main" in path.read_text()
     )
     if not name:
-        console.print("\n".join(known), markup=False)
+        emit({"benchmarks": known}, as_json=json)
         return 0
     if name not in known:
         message = f"no benchmark {name!r}; there are {', '.join(known)}"

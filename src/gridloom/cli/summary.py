@@ -19,10 +19,10 @@ _FILE = "platform-summary.json"
 
 
 class TwoPercentiles(msgspec.Struct, frozen=True):
-    """Middle and tail."""
+    """Middle and tail; none without any duration."""
 
-    p50: float
-    p99: float
+    p50: float | None
+    p99: float | None
 
 
 class PlanFigures(msgspec.Struct, frozen=True):
@@ -162,7 +162,7 @@ def platform_summary(folder: Path) -> PlatformSummary:
     """Return what the platform left; zeros if it was killed before it could."""
     path = folder / _FILE
     if path.exists():
-        return msgspec.json.decode(_without_nulls(path.read_bytes()), type=PlatformSummary)
+        return msgspec.json.decode(path.read_bytes(), type=PlatformSummary)
     nothing = TwoPercentiles(float("nan"), float("nan"))
     return PlatformSummary(
         frames=0,
@@ -178,11 +178,6 @@ def platform_summary(folder: Path) -> PlatformSummary:
         event_path_restarts=0,
         rss_mb=0.0,
     )
-
-
-def _without_nulls(raw: bytes) -> bytes:
-    """JSON has no NaN; msgspec writes null for it, and a float must come back."""
-    return raw.replace(b"null", b"-1")
 
 
 def summarise(folder: Path, platform: PlatformSummary, *, is_wall_time: bool) -> RunSummary:
