@@ -125,7 +125,9 @@ class NatsBus:
         last_error: list[Exception] = []
 
         async def on_error(error: Exception) -> None:
-            last_error[:] = [error]
+            # A refusal is followed by the reset of its connection, which would hide the reason.
+            if not any("authorization" in repr(known).lower() for known in last_error):
+                last_error[:] = [error]
             for bus in bus_box:
                 bus.count(error)
             if isinstance(error, _OF_THE_WIRE) and not isinstance(error, GridloomError):
