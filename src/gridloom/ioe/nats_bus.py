@@ -125,9 +125,7 @@ class NatsBus:
         last_error: list[Exception] = []
 
         async def on_error(error: Exception) -> None:
-            # A refusal is followed by the reset of its connection, which would hide the reason.
-            if not any("authorization" in repr(known).lower() for known in last_error):
-                last_error[:] = [error]
+            last_error[:] = [_telling(last_error, error)]
             for bus in bus_box:
                 bus.count(error)
             if isinstance(error, _OF_THE_WIRE) and not isinstance(error, GridloomError):
@@ -344,6 +342,12 @@ class NatsBus:
                 await raw.nak(delay=_REDELIVER_S)
             else:
                 await raw.ack()
+
+
+def _telling(known: list[Exception], error: Exception) -> Exception:
+    """Return the error that says why: a refusal is followed by the reset of its connection, which says nothing."""
+    refused = (one for one in known if "authorization" in repr(one).lower())
+    return next(refused, error)
 
 
 def _message(raw: Msg) -> Message:
