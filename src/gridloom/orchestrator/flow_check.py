@@ -20,10 +20,9 @@ if TYPE_CHECKING:
     from gridloom.grid.model import Grid
     from gridloom.grid.tables import Flags, Floats, Texts
 
-_WORSE_PU = 5e-3
+_WORSE_PU = 1e-4
 _WORSE_PCT = 0.1
-# A limit that is broken already may get worse by a third of a tap step: thousands without supply do not wait for
-# one bus that stood too high before the fault.
+# Below what anybody can measure: a limit that is broken already counts as no more broken within this.
 _KINDS = ("line", "transformer", "branch")
 
 
